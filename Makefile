@@ -1,0 +1,46 @@
+# `make help` lists the targets. Each installs the packages that it lacks on Debian and Ubuntu; PACKAGES=: keeps it from
+# that. The flags of the build are in scripts/cargo.
+
+PREFIX ?= /usr/local
+PACKAGES ?= scripts/packages
+CARGO ?= scripts/cargo
+# Arguments for `cargo test`: make test TESTARGS='--test lifecycle -- --nocapture'
+TESTARGS ?=
+
+.PHONY: build demo test bench install clean lint help
+
+build: ## the release binary, static: target/hilum
+	@$(PACKAGES) build
+	$(CARGO) build --release
+	@ln -sf "$$($(CARGO) -vV | sed -n 's/^host: //p')/release/hilum" target/hilum
+
+demo: build ## run a container, then a pod of three, and show what they share
+	@$(PACKAGES) demo
+	scripts/demo
+
+test: ## format, clippy and all tests
+	@$(PACKAGES) build test
+	scripts/lint
+	scripts/test $(TESTARGS)
+
+bench: build ## time, memory and system calls beside crun, runc and the kernel's own price
+	@$(PACKAGES) build bench
+	gcc -O2 -static -Wall -Wextra -o target/floor benches/floor.c
+	benches/run
+
+lint: ## format, clippy and, when installed, cargo deny
+	@$(PACKAGES) build
+	scripts/lint --deny
+
+install: ## PREFIX=/usr/local, DESTDIR=
+	@[ -e target/hilum ] || { echo "nothing to install: run make first" >&2; exit 1; }
+	install -D -m 755 target/hilum "$(DESTDIR)$(PREFIX)/bin/hilum"
+	@for page in man/*.8; do \
+		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}" || exit; \
+	done
+
+clean: ## remove target/
+	rm -rf target
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile

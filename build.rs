@@ -1,0 +1,33 @@
+//! Builds the init program (src/init), which the binary carries inside itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+/// No C library, no start files, no relocations: the program starts with its first own instruction.
+const FLAGS: &str = "-Ctarget-feature=+crt-static -Crelocation-model=static -Cpanic=abort \
+    -Clink-arg=-nostartfiles -Clink-arg=-nostdlib -Clink-arg=-static -Clink-arg=-Wl,--build-id=none -Clink-arg=-Wl,-z,norelro";
+
+fn main() {
+    for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={watched}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let target = env::var("TARGET").expect("cargo sets TARGET");
+    let dir = out.join("init");
+    // Its own target directory: the outer cargo holds the lock of the usual one.
+    let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--release", "--package", "hilum-init", "--bin", "hilum-init"])
+        .args(["--target", &target])
+        .args(["--config", "profile.release.opt-level='s'"])
+        .arg("--target-dir")
+        .arg(&dir)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env("RUSTFLAGS", FLAGS)
+        .status()
+        .expect("cargo can be started");
+    assert!(status.success(), "the init program could not be built");
+    let program = dir.join(&target).join("release/hilum-init");
+    fs::copy(&program, out.join("hilum-init")).expect("the init program can be copied");
+}

@@ -1,0 +1,251 @@
+//! Making what a plan says: directories, controllers, values, the device filter. What fails half-way is taken back.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::{Cgroup, Directory, Plan, Version, file, resources};
+use crate::error::{Context, Error, Result};
+
+impl Plan {
+    /// Leaves out of `self.cgroup` the hierarchies that a rootless caller may not use and does not need.
+    pub fn create(&mut self) -> Result<()> {
+        let mut made = Made::default();
+        let mut kept = Vec::new();
+        for directory in &self.cgroup.directories {
+            match self.make(directory, &mut made) {
+                Ok(()) => kept.push(directory.clone()),
+                Err(error) if self.may_do_without && is_permission(&error) => self.do_without(directory, error)?,
+                Err(error) => return Err(error),
+            }
+        }
+        let present = |w: &&resources::Write| kept.iter().any(|d| d.path == w.directory);
+        resources::apply(self.writes.iter().filter(present))?;
+        let devices = self
+            .devices
+            .as_ref()
+            .filter(|(path, _)| kept.iter().any(|d| d.path == *path));
+        if let Some((directory, rules)) = devices {
+            let attached = rules.attach(directory, made.0.contains(directory));
+            if !self.rootless {
+                attached.context("linux.resources.devices")?;
+            }
+        }
+        made.0.clear();
+        self.cgroup.directories = kept;
+        Ok(())
+    }
+
+    fn do_without(&self, directory: &Directory, cause: Error) -> Result<()> {
+        let needed = self
+            .writes
+            .iter()
+            .find(|w| w.directory == directory.path && !w.optional);
+        match (needed, directory.version) {
+            (None, _) => Ok(()),
+            (Some(_), Version::V2) => {
+                Err(cause.context("rootless needs no limits + no cgrouppath when no permission is granted for cgroups"))
+            }
+            (Some(write), Version::V1) => Err(cause.context(format!(
+                "cannot set {} limit: container could not join or create cgroup",
+                write.controller
+            ))),
+        }
+    }
+
+    fn make(&self, directory: &Directory, made: &mut Made) -> Result<()> {
+        let path = &directory.path;
+        if !self.enable.is_empty() && directory.version == Version::V2 {
+            self.enable_above(directory, made)?;
+        }
+        if !made.mkdir(path, &directory.mount).at("mkdir", path)? {
+            directory.refuse_if_used()?;
+            // Otherwise the failure would come too late to do without it.
+            let procs = path.join("cgroup.procs");
+            rustix::fs::access(&procs, Access::WRITE_OK).at("write", &procs)?;
+        }
+        if self.cgroup.is_unified() {
+            self.check_type(path)?;
+        }
+        if directory.version == Version::V1 && directory.controllers.iter().any(|c| c == "cpuset") {
+            self.fill_cpuset(directory)?;
+        }
+        Ok(())
+    }
+
+    /// A v2 controller has files in a cgroup only if every cgroup above hands it down.
+    fn enable_above(&self, directory: &Directory, made: &mut Made) -> Result<()> {
+        let below = directory
+            .path
+            .parent()
+            .and_then(|p| p.strip_prefix(&directory.mount).ok());
+        let mut path = directory.mount.clone();
+        let mut names = below.unwrap_or(Path::new("")).components();
+        loop {
+            let control = path.join("cgroup.subtree_control");
+            let enabled = match file::read(&control) {
+                Err(Errno::NOENT) => {
+                    made.mkdir(&path, &directory.mount).at("mkdir", &path)?;
+                    self.check_type(&path)?;
+                    String::new()
+                }
+                result => result.at("read", &control)?,
+            };
+            let on = |c: &&String| !enabled.split_whitespace().any(|e| e == c.as_str());
+            let missing: Vec<String> = self.enable.iter().filter(on).map(|c| format!("+{c}")).collect();
+            if !missing.is_empty() && file::write(&control, &missing.join(" ")).is_err() {
+                // One by one: some may not be ours to give, and whether that matters shows when a value is written.
+                for controller in &missing {
+                    let _ = file::write(&control, controller);
+                }
+            }
+            match names.next() {
+                Some(name) => path.push(name),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Below a cgroup that has processes, only controllers that can work by threads are possible.
+    fn check_type(&self, path: &Path) -> Result<()> {
+        let kind = file::read(&path.join("cgroup.type")).unwrap_or_default();
+        let state = match kind.trim() {
+            "domain invalid" => "an invalid state",
+            "threaded" => "threaded mode",
+            "domain threaded" => "domain threaded mode",
+            _ => return Ok(()),
+        };
+        let threaded = ["cpuset", "pids", "perf_event", "cgroup"];
+        if self.writes.iter().any(|w| !threaded.contains(&w.controller.as_str())) {
+            let path = path.display();
+            return Err(Error::new(format!(
+                "cannot enter cgroupv2 \"{path}\" with domain controllers -- it is in {state}"
+            )));
+        }
+        if kind.trim() == "domain invalid" {
+            let _ = file::write(&path.join("cgroup.type"), "threaded");
+        }
+        Ok(())
+    }
+
+    /// No process can enter a v1 cpuset without processors and memory nodes, and a new one has none.
+    fn fill_cpuset(&self, directory: &Directory) -> Result<()> {
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            let given = self
+                .writes
+                .iter()
+                .any(|w| w.directory == directory.path && w.file == name);
+            let start = if given {
+                directory.path.parent().unwrap_or(&directory.mount)
+            } else {
+                &directory.path
+            };
+            inherit(start, name, &directory.mount)?;
+        }
+        Ok(())
+    }
+}
+
+/// The cpuset's value, taken from the one above if it has none.
+fn inherit(directory: &Path, name: &str, mount: &Path) -> Result<String> {
+    let path = directory.join(name);
+    let value = file::read(&path).at("read", &path)?;
+    match directory.parent() {
+        Some(parent) if value.trim().is_empty() && directory != mount => {
+            let value = inherit(parent, name, mount)?;
+            file::write(&path, value.trim()).at(&format!("write {:?} to", value.trim()), &path)?;
+            Ok(value)
+        }
+        _ => Ok(value),
+    }
+}
+
+fn is_permission(error: &Error) -> bool {
+    matches!(error.detail().errno, Some(Errno::PERM | Errno::ACCESS | Errno::ROFS))
+}
+
+/// The directories that we made, removed again unless forgotten.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes a cgroup and those above it, and says whether it is new.
+    fn mkdir(&mut self, path: &Path, mount: &Path) -> rustix::io::Result<bool> {
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+            Ok(()) => {
+                self.0.push(path.to_path_buf());
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            Err(Errno::NOENT) => match path.parent() {
+                Some(parent) if path != mount && parent != mount => {
+                    self.mkdir(parent, mount)?;
+                    rustix::fs::mkdir(path, Mode::from_raw_mode(0o755))?;
+                    self.0.push(path.to_path_buf());
+                    Ok(true)
+                }
+                _ => Err(Errno::NOENT),
+            },
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            let _ = rustix::fs::rmdir(path);
+        }
+    }
+}
+
+impl Cgroup {
+    /// Gives the cgroup to the user who is root in the container and may make cgroups below it, as systemd does. Only
+    /// v2 can be delegated safely.
+    pub fn delegate(&self, owner: Uid) -> Result<()> {
+        let Some(path) = self.directories.first().filter(|_| self.is_unified()).map(|d| &d.path) else {
+            return Ok(());
+        };
+        // The kernel's own list of what the owner of a cgroup should own in it.
+        let known = file::read(Path::new("/sys/kernel/cgroup/delegate"));
+        let files = known.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".into());
+        rustix::fs::chown(path, Some(owner), None).at("chown", path)?;
+        for file in files.lines().map(|name| path.join(name)) {
+            match rustix::fs::chown(&file, Some(owner), None) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno).at("chown", &file),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// A cgroup that someone else uses is not the container's to limit, freeze or kill.
+    pub(super) fn refuse_if_used(&self) -> Result<()> {
+        let path = &self.path;
+        match file::pids_below(path) {
+            Ok(pids) if !pids.is_empty() => {
+                let count = pids.len();
+                return Err(
+                    Error::new(format!("container's cgroup is not empty: {count} process(es) found"))
+                        .path(path)
+                        .hint(format!("they are in {}", path.display())),
+                );
+            }
+            Ok(_) => {}
+            Err(errno) => return Err(errno).at("read the processes of", path),
+        }
+        if self.is_frozen()? {
+            return Err(Error::new("container's cgroup unexpectedly frozen")
+                .path(path)
+                .hint(format!("it is {}", path.display())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
+    }
+}

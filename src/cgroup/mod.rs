@@ -1,0 +1,223 @@
+//! Control groups: v1, v2, and v1 with v2 beside it (hybrid), through the cgroup file system.
+//!
+//! `plan` computes everything as data and rejects what cannot be; `Plan::create` carries it out. What is recorded of a
+//! container is its `Cgroup`: enough to freeze, kill and remove it later with no other knowledge.
+
+mod create;
+mod device;
+mod file;
+mod host;
+mod process;
+mod program;
+mod remove;
+mod resources;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v2;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use device::Rules;
+pub use host::{Host, host_is_unified};
+pub use process::Entry;
+pub use resources::{Missing, Write};
+
+use crate::error::{Error, Result};
+use crate::spec::config::{Linux, Resources};
+use host::Place;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    V1,
+    V2,
+}
+
+/// A container's cgroup: one directory in each hierarchy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cgroup {
+    pub directories: Vec<Directory>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Directory {
+    pub version: Version,
+    /// v1: those of the hierarchy, which are its mount options too (`cpu`, `cpuacct`; `name=systemd`). v2: those that
+    /// the mount's root has.
+    pub controllers: Vec<String>,
+    /// Where the hierarchy is mounted on the host.
+    pub mount: PathBuf,
+    /// The container's cgroup below it.
+    pub path: PathBuf,
+}
+
+impl Cgroup {
+    /// Whether v2 is all there is.
+    pub fn is_unified(&self) -> bool {
+        !self.directories.is_empty() && self.directories.iter().all(|d| d.version == Version::V2)
+    }
+
+    /// Whether it is there, or what is left of it.
+    pub fn exists(&self) -> bool {
+        self.directories.iter().any(Directory::exists)
+    }
+
+    /// Changes the limits of a running container. Its device rules stay.
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        let writes = resources::writes(self, resources)?;
+        self.check_memory_in_use(resources)?;
+        resources::apply(&writes)
+    }
+
+    /// The cgroup `path` below this one, in those hierarchies that have one of the controllers (in all if none is
+    /// given): where `exec --cgroup` puts its process.
+    pub fn below(&self, path: &str, controllers: &[&str]) -> Result<Cgroup> {
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::new(format!("bad sub cgroup path: {path}")));
+        }
+        let mut cgroup = self.clone();
+        if !controllers.is_empty() && !self.is_unified() {
+            for name in controllers {
+                if !self.directories.iter().any(|d| d.controllers.iter().any(|c| c == name)) {
+                    return Err(Error::new(format!(
+                        "unknown controller {name} in the container's cgroup"
+                    )));
+                }
+            }
+            cgroup
+                .directories
+                .retain(|d| d.controllers.iter().any(|c| controllers.contains(&c.as_str())));
+        }
+        for directory in &mut cgroup.directories {
+            directory.path.push(path.trim_matches('/'));
+        }
+        Ok(cgroup)
+    }
+
+    /// memory.checkBeforeUpdate: v2 would kill to get below a new limit, where v1 refuses it.
+    fn check_memory_in_use(&self, resources: &Resources) -> Result<()> {
+        let Some(memory) = resources
+            .memory
+            .as_ref()
+            .filter(|m| m.check_before_update == Some(true))
+        else {
+            return Ok(());
+        };
+        let Some(directory) = self.directories.first().filter(|_| self.is_unified()) else {
+            return Ok(());
+        };
+        let usage = file::read(&directory.path.join("memory.current")).unwrap_or_default();
+        let Ok(usage) = usage.trim().parse::<i64>() else {
+            return Ok(());
+        };
+        for (name, limit) in [("memory+swap", memory.swap), ("memory", memory.limit)] {
+            if let Some(limit) = limit.filter(|&limit| limit > 0 && limit <= usage) {
+                return Err(Error::new(format!("rejecting {name} limit {limit} <= usage {usage}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `create` will do, in this order: directories, controllers, writes, devices.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub cgroup: Cgroup,
+    /// The v2 controllers to hand down to the container's cgroup.
+    pub enable: Vec<String>,
+    /// Limits, and in v1 the device rules.
+    pub writes: Vec<Write>,
+    /// In v2 the directory and the rules that become its device filter.
+    pub devices: Option<(PathBuf, Rules)>,
+    /// What is accepted but has no effect.
+    pub warnings: Vec<String>,
+    rootless: bool,
+    /// A rootless container that asks for no particular cgroup runs without one where it may not have one.
+    may_do_without: bool,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for directory in &self.cgroup.directories {
+            writeln!(
+                f,
+                "mkdir {} ({})",
+                directory.path.display(),
+                directory.controllers.join(",")
+            )?;
+        }
+        if !self.enable.is_empty() {
+            writeln!(f, "enable {} in cgroup.subtree_control above", self.enable.join(" "))?;
+        }
+        for write in &self.writes {
+            writeln!(f, "{write}")?;
+        }
+        match &self.devices {
+            Some((path, _)) => writeln!(
+                f,
+                "attach the device filter to {} (linux.resources.devices)",
+                path.display()
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything is refused here that can be, with nothing changed yet on the host.
+pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan> {
+    let may_do_without = rootless && linux.cgroups_path.is_empty();
+    let place = Place::parse(&linux.cgroups_path, id)?;
+    if host.is_empty() && !linux.cgroups_path.is_empty() {
+        let path = &linux.cgroups_path;
+        return Err(Error::new(format!(
+            "linux.cgroupsPath {path:?}: no cgroup file system is mounted"
+        )));
+    }
+    let cgroup = Cgroup {
+        directories: host.directories(&place, may_do_without)?,
+    };
+    for directory in cgroup.directories.iter().filter(|d| d.exists()) {
+        directory.refuse_if_used()?;
+    }
+    let none = Resources::default();
+    let resources = linux.resources.as_ref().unwrap_or(&none);
+    let mut writes = resources::writes(&cgroup, resources)?;
+
+    let rules = Rules::new(&resources.devices, &linux.devices)?;
+    let v1 = cgroup
+        .directories
+        .iter()
+        .find(|d| d.controllers.iter().any(|c| c == "devices"));
+    let v2 = cgroup.directories.iter().find(|d| d.version == Version::V2);
+    let mut devices = None;
+    match (v1, v2) {
+        (Some(v1), _) => writes.extend(rules.v1_writes(&v1.path, rootless)?),
+        (None, Some(v2)) => devices = Some((v2.path.clone(), rules)),
+        (None, None) if rootless || resources.devices.is_empty() => {}
+        (None, None) => return Err(Error::new("linux.resources.devices: no devices cgroup is mounted")),
+    }
+
+    let enable = match v2 {
+        Some(v2) if cgroup.is_unified() => v2.controllers.clone(),
+        // Beside v1 the v2 hierarchy is systemd's: only what is asked for.
+        Some(v2) => {
+            let asked = |c: &&String| writes.iter().any(|w| w.directory == v2.path && w.controller == **c);
+            v2.controllers.iter().filter(asked).cloned().collect()
+        }
+        None => Vec::new(),
+    };
+    let warnings = resources::warnings(resources);
+    Ok(Plan {
+        cgroup,
+        enable,
+        writes,
+        devices,
+        warnings,
+        rootless,
+        may_do_without,
+    })
+}

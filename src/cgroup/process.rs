@@ -1,0 +1,249 @@
+//! The processes of a container's cgroup: entering, listing, freezing, signalling.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::{Cgroup, Directory, Version, file};
+use crate::error::{Context, Error, Result};
+
+/// Longer than any sane freeze takes, shorter than a caller's patience.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a process gets in.
+#[derive(Debug)]
+pub struct Entry {
+    /// On a pure v2 host: the directory, for CLONE_INTO_CGROUP.
+    pub v2: Option<OwnedFd>,
+    /// Otherwise: each hierarchy's cgroup.procs, into which the process writes "0", itself.
+    pub procs: Vec<OwnedFd>,
+}
+
+impl Cgroup {
+    pub fn entry(&self) -> Result<Entry> {
+        let mut entry = Entry {
+            v2: None,
+            procs: Vec::new(),
+        };
+        if self.is_unified() {
+            let path = self
+                .directories
+                .first()
+                .map(|d| d.path.as_path())
+                .unwrap_or(Path::new("/"));
+            entry.v2 = Some(file::open(path, OFlags::PATH | OFlags::DIRECTORY).at("open", path)?);
+            return Ok(entry);
+        }
+        for directory in &self.directories {
+            let path = directory.path.join("cgroup.procs");
+            entry.procs.push(file::open(&path, OFlags::WRONLY).at("open", &path)?);
+        }
+        Ok(entry)
+    }
+
+    pub fn add(&self, pid: i32) -> Result<()> {
+        for directory in &self.directories {
+            let path = directory.path.join("cgroup.procs");
+            file::write(&path, &pid.to_string()).at(&format!("write {pid} to"), &path)?;
+        }
+        Ok(())
+    }
+
+    /// Of the container and of all cgroups that it made below its own. None if the cgroup is gone.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let Some(main) = self.main() else { return Ok(Vec::new()) };
+        file::pids_below(&main.path).at("read the processes of", &main.path)
+    }
+
+    /// The hierarchy that is asked when one is enough.
+    fn main(&self) -> Option<&Directory> {
+        let v2 = self.directories.iter().find(|d| d.version == Version::V2);
+        v2.or_else(|| self.v1("devices")).or(self.directories.first())
+    }
+
+    fn v1(&self, controller: &str) -> Option<&Directory> {
+        self.directories
+            .iter()
+            .find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
+    }
+
+    fn freezer(&self) -> Result<&Directory> {
+        let v2 = || self.directories.iter().find(|d| d.version == Version::V2);
+        let none = || Error::new("cannot toggle freezer: cgroups not configured for container");
+        self.v1("freezer").or_else(v2).ok_or_else(none)
+    }
+
+    pub fn freeze(&self) -> Result<()> {
+        let freezer = self.freezer()?;
+        let frozen = match freezer.version {
+            Version::V1 => freeze_v1(&freezer.path),
+            Version::V2 => freeze_v2(&freezer.path),
+        };
+        if frozen.is_err() {
+            // Half-frozen is worse than not: nobody would know.
+            let _ = self.thaw();
+        }
+        frozen.at("freeze", &freezer.path)
+    }
+
+    pub fn thaw(&self) -> Result<()> {
+        let freezer = self.freezer()?;
+        let (name, value) = match freezer.version {
+            Version::V1 => ("freezer.state", "THAWED"),
+            Version::V2 => ("cgroup.freeze", "0"),
+        };
+        let path = freezer.path.join(name);
+        file::write(&path, value).at(&format!("write {value:?} to"), &path)
+    }
+
+    /// Whether the cgroup itself was frozen; not when one above it is.
+    pub fn frozen(&self) -> Result<bool> {
+        self.freezer().map_or(Ok(false), |freezer| freezer.is_frozen())
+    }
+
+    /// Sends a signal to every process of the container; with SIGKILL also to those that appear meanwhile.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        let kill = signal == Signal::KILL;
+        if kill && self.kill_v2() {
+            if self.is_unified() {
+                return Ok(());
+            }
+            // A frozen v1 process dies only after its thaw; and one may be in v1 alone.
+            let _ = self.thaw();
+        }
+        let mut done = HashSet::new();
+        let main = self.main();
+        let other = self.v1("devices").filter(|v1| Some(*v1) != main);
+        for directory in main.into_iter().chain(other) {
+            // A container that forks faster than this loses: frozen, it cannot.
+            for _ in 0..100 {
+                let paused = self.frozen().unwrap_or(false);
+                let froze = !paused && self.freeze().is_ok();
+                let sent = signal_listed(&directory.path, signal, &mut done);
+                if froze || kill {
+                    let _ = self.thaw();
+                }
+                if sent? == 0 || !kill {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Linux 5.14: the kernel kills the whole tree by itself, whatever forks or is frozen. A threaded cgroup refuses.
+    fn kill_v2(&self) -> bool {
+        let v2 = self.directories.iter().find(|d| d.version == Version::V2);
+        v2.is_some_and(|d| file::write(&d.path.join("cgroup.kill"), "1").is_ok())
+    }
+}
+
+/// Signals the processes that are listed and not in `done`. A pid could by now be another's process: it is signalled
+/// through a descriptor, and only if it is listed still after that was opened.
+fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result<usize> {
+    let list = || file::pids_below(path).at("read the processes of", path);
+    let new: Vec<i32> = list()?.into_iter().filter(|pid| done.insert(*pid)).collect();
+    // In portions, for the limit on open files.
+    for portion in new.chunks(256) {
+        let open = |&pid: &i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
+        let opened: Vec<(i32, OwnedFd)> = portion.iter().filter_map(open).collect();
+        let listed: HashSet<i32> = list()?.into_iter().collect();
+        for (pid, fd) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
+            match pidfd_send_signal(fd.as_fd(), signal) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(errno).context(format!("send signal {} to {pid}", signal.as_raw())),
+            }
+        }
+    }
+    Ok(new.len())
+}
+
+impl Directory {
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        let ask = |name: &str| {
+            let path = self.path.join(name);
+            match file::read(&path) {
+                Ok(text) => Ok(text.trim().to_string()),
+                Err(Errno::NOENT | Errno::NODEV) => Ok(String::new()),
+                Err(errno) => Err(errno).at("read", &path),
+            }
+        };
+        match self.version {
+            Version::V2 => Ok(ask("cgroup.freeze")? == "1"),
+            Version::V1 if !self.controllers.iter().any(|c| c == "freezer") => Ok(false),
+            Version::V1 => Ok(ask("freezer.self_freezing")? == "1"),
+        }
+    }
+}
+
+fn freeze_v1(path: &Path) -> Result<()> {
+    let path = path.join("freezer.state");
+    let deadline = Instant::now() + FREEZE_TIMEOUT;
+    let mut tries = 0;
+    loop {
+        file::write(&path, "FROZEN").at("write", &path)?;
+        if file::read(&path).at("read", &path)?.trim() == "FROZEN" {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new("unable to freeze"));
+        }
+        tries += 1;
+        // While processes fork, the v1 freezer can stay half-way for ever; a fresh start helps.
+        if tries % 50 == 0 {
+            file::write(&path, "THAWED").at("write", &path)?;
+            sleep(Duration::from_millis(10));
+        }
+        sleep(Duration::from_micros(20));
+    }
+}
+
+fn freeze_v2(path: &Path) -> Result<()> {
+    let freeze = path.join("cgroup.freeze");
+    file::write(&freeze, "1").at("write", &freeze)?;
+    match wait_for_event(path, "frozen", true, Instant::now() + FREEZE_TIMEOUT)? {
+        true => Ok(()),
+        false => Err(Error::new("unable to freeze")),
+    }
+}
+
+/// Waits until the key of cgroup.events has the value; false if it does not get it in time.
+pub(super) fn wait_for_event(path: &Path, key: &str, value: bool, deadline: Instant) -> Result<bool> {
+    let path = path.join("cgroup.events");
+    let events = match file::open(&path, OFlags::RDONLY) {
+        // Removed already: neither populated nor frozen.
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(!value),
+        result => result.at("open", &path)?,
+    };
+    loop {
+        let mut text = [0; 256];
+        let length = match rustix::io::pread(&events, &mut text, 0) {
+            Err(Errno::NODEV) => return Ok(!value),
+            result => result.at("read", &path)?,
+        };
+        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+        if file::flag(&text, key) == Some(value) {
+            return Ok(true);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let timeout = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        // The file says that it changed by an exceptional condition.
+        match poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno).at("poll", &path),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Removing a container's cgroup, with those that it made below. Processes die a moment after they are killed.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::process::wait_for_event;
+use super::{Cgroup, Directory, Version, file};
+use crate::error::{Context, Result};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Cgroup {
+    /// One that is gone, or never came to be, is no error.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        // In all hierarchies, also if one of them fails.
+        let results: Vec<Result<()>> = self.directories.iter().map(|d| d.remove(deadline)).collect();
+        results.into_iter().collect()
+    }
+}
+
+impl Directory {
+    fn remove(&self, deadline: Instant) -> Result<()> {
+        let mut pause = Duration::from_micros(100);
+        loop {
+            let errno = match remove_tree(&self.path) {
+                Ok(()) => return Ok(()),
+                Err(errno) => errno,
+            };
+            // On a read-only mount what is not there cannot be removed either.
+            if errno == Errno::ROFS && !self.exists() {
+                return Ok(());
+            }
+            if errno != Errno::BUSY || Instant::now() >= deadline {
+                let pids = file::pids_below(&self.path).unwrap_or_default();
+                let pids: Vec<String> = pids.iter().take(20).map(i32::to_string).collect();
+                let error = Err(errno).at("remove", &self.path);
+                return if pids.is_empty() {
+                    error
+                } else {
+                    error.map_err(|e| e.hint(format!("processes in it: {}", pids.join(", "))))
+                };
+            }
+            if self.version == Version::V2 {
+                wait_for_event(&self.path, "populated", false, deadline)?;
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+fn remove_tree(path: &Path) -> rustix::io::Result<()> {
+    match rmdir(path) {
+        Err(Errno::BUSY) => {}
+        result => return result,
+    }
+    for below in file::tree(path).iter().rev() {
+        rmdir(below)?;
+    }
+    Ok(())
+}
+
+fn rmdir(path: &Path) -> rustix::io::Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::fs::rmdir(path)) {
+        Err(Errno::NOENT) => Ok(()),
+        result => result,
+    }
+}

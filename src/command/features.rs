@@ -1,0 +1,50 @@
+//! `features`: what this build on this host can do, in the shape of runtime-spec's features.md.
+
+use hilum_sys::namespace::Kind;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::plan::{capability, options, seccomp};
+use crate::state::OCI_VERSION;
+
+pub fn run() -> Result<u8> {
+    let namespaces: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter(|kind| std::path::Path::new("/proc/self/ns").join(kind.proc_name()).exists())
+        .map(Kind::spec_name)
+        .collect();
+    let document = json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": OCI_VERSION,
+        "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+        "mountOptions": options::names(),
+        "linux": {
+            "namespaces": namespaces,
+            "capabilities": capability::names(),
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+            "seccomp": {
+                "enabled": true,
+                "actions": seccomp::known_actions().into_iter().filter(|name| *name != "SCMP_ACT_NOTIFY").collect::<Vec<_>>(),
+                "operators": seccomp::known_operators(),
+                "archs": seccomp::known_archs(),
+                "knownFlags": seccomp::known_flags(),
+                "supportedFlags": seccomp::supported_flags(),
+            },
+            "apparmor": { "enabled": true },
+            "selinux": { "enabled": true },
+            "intelRdt": { "enabled": false },
+            "memoryPolicy": {},
+            "mountExtensions": { "idmap": { "enabled": false } },
+            "netDevices": { "enabled": false },
+        },
+        "annotations": {
+            "io.github.seccomp.libseccomp.version": seccomp::version(),
+            "org.hilum.version": env!("CARGO_PKG_VERSION"),
+        },
+    });
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?
+    );
+    Ok(0)
+}

@@ -1,0 +1,97 @@
+//! `kill`: a signal to the container's process, or to all of them.
+
+use clap::ArgMatches;
+use rustix::process::Signal;
+
+use super::{Global, text};
+use crate::error::{Context, Error, Kind, Result};
+use crate::state::{State, Status, read};
+
+/// signal(7), with the names that kill(1) takes.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+const KILL: i32 = 9;
+const LAST: i32 = 64;
+
+pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
+    let signal = parse(text(args, "signal").unwrap_or("TERM"))?;
+    let state = read(&global.root.join(super::id(args)?))?
+        .ok_or_else(|| Error::new("container does not exist").with_kind(Kind::NotFound))?;
+    send(&state, signal, args.get_flag("all"))?;
+    Ok(0)
+}
+
+fn send(state: &State, signal: i32, all: bool) -> Result<()> {
+    let not_running = || Error::new("container not running").with_kind(Kind::NotRunning);
+    // Without a pid namespace of its own, the end of the first process ends no other: the cgroup is what the container
+    // is, and never a tree of pids, which may hold a neighbour's (moby#50523).
+    if all || (signal == KILL && !state.own_pid_namespace) {
+        if !all && matches!(state.status(), Status::Stopped | Status::Creating) {
+            return Err(not_running());
+        }
+        let signal = Signal::from_named_raw(signal)
+            .ok_or_else(|| Error::new(format!("signal {signal} cannot be sent to all processes")))?;
+        return state.cgroup.signal_all(signal);
+    }
+    let process = state.process.ok_or_else(not_running)?;
+    let pidfd = process.open()?.ok_or_else(not_running)?;
+    match hilum_sys::signal::send(std::os::fd::AsFd::as_fd(&pidfd), signal) {
+        Err(rustix::io::Errno::SRCH) => return Err(not_running()),
+        other => other.context(format!("send signal {signal} to process {}", process.pid))?,
+    }
+    // A frozen process dies when it thaws.
+    if signal == KILL && state.cgroup.frozen().unwrap_or(false) {
+        state.cgroup.thaw()?;
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<i32> {
+    let unknown = || Error::new(format!("unknown signal {text:?}"));
+    if let Ok(number) = text.parse() {
+        return if (0..=LAST).contains(&number) {
+            Ok(number)
+        } else {
+            Err(unknown())
+        };
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    // signal(7): 34 is the first that a C library leaves to programs.
+    let real_time = |rest: &str, base: i32, sign: i32| match rest {
+        "" => Some(base),
+        rest => rest
+            .get(1..)
+            .and_then(|n| n.parse::<i32>().ok())
+            .map(|n| base + sign * n),
+    };
+    let number = match name {
+        "CLD" => Some(17),
+        "POLL" => Some(29),
+        "IOT" => Some(6),
+        _ if name.starts_with("RTMIN") => real_time(name.trim_start_matches("RTMIN"), 34, 1),
+        _ if name.starts_with("RTMAX") => real_time(name.trim_start_matches("RTMAX"), LAST, -1),
+        _ => NAMES.iter().position(|known| *known == name).map(|at| at as i32 + 1),
+    };
+    number.filter(|number| (1..=LAST).contains(number)).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_mean_the_same() {
+        for text in ["9", "KILL", "SIGKILL", "sigkill"] {
+            assert_eq!(parse(text).unwrap(), 9, "{text}");
+        }
+        assert_eq!(parse("RTMIN+3").unwrap(), 37);
+        assert_eq!(parse("SIGRTMAX-1").unwrap(), 63);
+        for bad in ["", "SIG", "65", "-1", "KILLER", "RTMIN+99"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

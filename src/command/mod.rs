@@ -1,0 +1,138 @@
+//! One file per command.
+
+mod create;
+mod creation;
+mod delete;
+mod features;
+mod kill;
+mod list;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod version;
+
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+
+use crate::error::{Error, Result};
+use crate::{log, state as store};
+
+/// What the options before the command say.
+pub struct Global {
+    pub root: PathBuf,
+    pub rootless: bool,
+}
+
+pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
+    log::init(log::Config {
+        path: text(matches, "log")
+            .filter(|path| *path != "/dev/stderr")
+            .map(PathBuf::from),
+        json: text(matches, "log-format") == Some("json"),
+        debug: matches.get_flag("debug"),
+    });
+    if matches.get_flag("version") {
+        return version::run();
+    }
+    if matches.get_flag("systemd-cgroup") {
+        return Err(Error::new("--systemd-cgroup: not supported").hint("leave it out to use the cgroup file system"));
+    }
+    let global = global(matches)?;
+    match matches.subcommand() {
+        Some(("create", args)) => create::run(&global, args),
+        Some(("run", args)) => run::run(&global, args),
+        Some(("start", args)) => start::run(&global, args),
+        Some(("state", args)) => state::run(&global, args),
+        Some(("kill", args)) => kill::run(&global, args),
+        Some(("delete", args)) => delete::run(&global, args),
+        Some(("list", args)) => list::run(&global, args),
+        Some(("spec", args)) => spec::run(args),
+        Some(("features", _)) => features::run(),
+        _ => Err(Error::new("no command given")),
+    }
+}
+
+fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+/// The id, which becomes the name of a directory.
+fn id(args: &ArgMatches) -> Result<&str> {
+    let id = text(args, "id").unwrap_or_default();
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_+-.".contains(&c);
+    if id.is_empty() || id == "." || id == ".." || !id.bytes().all(allowed) {
+        return Err(Error::new("invalid container ID format").hint("ids are made of letters, digits and _ + - ."));
+    }
+    if id.len() > 255 {
+        return Err(Error::new("invalid container ID format").hint("an id has 255 bytes at the most"));
+    }
+    Ok(id)
+}
+
+fn global(matches: &ArgMatches) -> Result<Global> {
+    let user = !rustix::process::geteuid().is_root();
+    let rootless = match text(matches, "rootless") {
+        Some("true") => true,
+        Some("false") => false,
+        _ => user || in_user_namespace(),
+    };
+    // Root of a user namespace that another user made keeps that user's directory.
+    let users = user || (in_user_namespace() && std::env::var_os("USER").is_some_and(|user| user != "root"));
+    let root = match (text(matches, "root"), std::env::var_os("XDG_RUNTIME_DIR")) {
+        (Some(root), _) => std::path::absolute(root)?,
+        (None, Some(dir)) if users && !dir.is_empty() => {
+            let root = PathBuf::from(dir).join("hilum");
+            store::prepare_root(&root)?;
+            store::make_sticky(&root)?;
+            root
+        }
+        (None, _) => PathBuf::from("/run/hilum"),
+    };
+    if root == std::path::Path::new("/") {
+        return Err(Error::new("--root: / is not a directory for state"));
+    }
+    Ok(Global { root, rootless })
+}
+
+/// The initial user namespace maps every id to itself (user_namespaces(7)).
+fn in_user_namespace() -> bool {
+    let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
+        return false;
+    };
+    text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> bool {
+        let matches = crate::cli::command()
+            .try_get_matches_from(["hilum", "state", "--", text])
+            .unwrap();
+        id(matches.subcommand_matches("state").unwrap()).is_ok()
+    }
+
+    #[test]
+    fn ids_are_names_and_never_paths() {
+        for good in ["a", "A_b+c-d.e", "...", "0", &"x".repeat(255)] {
+            assert!(check(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "../a",
+            "a b",
+            "a\n",
+            "ä",
+            "a\0b",
+            &"x".repeat(256),
+        ] {
+            assert!(!check(bad), "{bad}");
+        }
+    }
+}

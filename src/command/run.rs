@@ -1,0 +1,55 @@
+//! `run`: create, execute, and in the foreground wait and clean up.
+
+use clap::ArgMatches;
+use hilum_sys::signal::SignalFd;
+
+use super::creation::Made;
+use super::{Global, creation, delete};
+use crate::error::{Context, Result};
+use crate::run::{foreground, notify, run_poststart};
+
+pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
+    let detach = args.get_flag("detach");
+    // Before there is a process that a signal could be meant for.
+    let signals = match detach {
+        true => None,
+        false => Some(SignalFd::all().context("block signals")?),
+    };
+    if !detach && !args.get_flag("no-subreaper") {
+        rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
+    }
+    let mut made = creation::make(global, args, detach, false)?;
+    let executed = execute(&made, args);
+    if let Err(error) = executed {
+        made.undo();
+        return Err(error);
+    }
+    run_poststart(&made.state);
+    let Some(signals) = signals else { return Ok(0) };
+
+    let terminal = made.created.terminal.take();
+    let Made {
+        container,
+        state,
+        created,
+    } = made;
+    // Other commands have their turn while this one waits.
+    drop(container);
+    let code = foreground::hold(&created.pidfd, &signals, terminal);
+    if !args.get_flag("keep") {
+        delete::after_end(&global.root, &state)?;
+    }
+    Ok(u8::try_from(code?).unwrap_or(u8::MAX))
+}
+
+fn execute(made: &Made, args: &ArgMatches) -> Result<()> {
+    let notify = notify::listen(made.container.path())?;
+    made.created.execute(&made.state)?;
+    made.write_pid_file(args)?;
+    match notify {
+        None => Ok(()),
+        Some(notify) if args.get_flag("detach") => notify.forward(&made.created.pidfd, made.created.process.pid),
+        // In the foreground there are signals and a terminal to look after meanwhile.
+        Some(notify) => notify.forward_in_background(&made.created.pidfd, made.created.process.pid),
+    }
+}

@@ -1,0 +1,29 @@
+//! `spec`: an example config.json.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use clap::ArgMatches;
+
+use super::text;
+use crate::error::{Context, Error, Result};
+use crate::spec::example;
+
+pub fn run(args: &ArgMatches) -> Result<u8> {
+    let path = Path::new(text(args, "bundle").unwrap_or(".")).join("config.json");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o666)
+        .open(&path);
+    let mut file = match file {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::new("File config.json exists. Remove it first").path(path));
+        }
+        other => other.at("create", &path)?,
+    };
+    file.write_all(example(args.get_flag("rootless")).as_bytes())
+        .at("write", &path)?;
+    Ok(0)
+}

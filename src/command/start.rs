@@ -1,0 +1,30 @@
+//! `start`: lets a created container's process execute.
+
+use clap::ArgMatches;
+
+use super::Global;
+use crate::error::{Error, Result};
+use crate::run::{await_exec, knock, notify, run_poststart};
+use crate::state::{Container, Status};
+
+pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
+    let (container, state) = Container::load(&global.root, super::id(args)?)?;
+    match state.status() {
+        Status::Created => {}
+        Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
+        Status::Creating => return Err(Error::new("cannot start a container that is not created")),
+        Status::Running | Status::Paused => return Err(Error::new("cannot start an already running container")),
+    }
+    let notify = notify::listen(container.path())?;
+    let channel = knock(container.path())?.ok_or_else(|| Error::new("cannot start a container that has stopped"))?;
+    channel.go()?;
+    await_exec(&channel, &state)?;
+    run_poststart(&state);
+    if let (Some(notify), Some(process)) = (notify, state.process) {
+        drop(container);
+        if let Some(pidfd) = process.open()? {
+            notify.forward(&pidfd, process.pid)?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,15 @@
+//! `--version`, in the lines that Docker and podman read.
+
+use crate::error::Result;
+use crate::plan::seccomp;
+use crate::state::OCI_VERSION;
+
+pub fn run() -> Result<u8> {
+    println!("hilum version {}", env!("CARGO_PKG_VERSION"));
+    if let Some(commit) = option_env!("HILUM_COMMIT") {
+        println!("commit: {commit}");
+    }
+    println!("spec: {OCI_VERSION}");
+    println!("libseccomp: {}", seccomp::version());
+    Ok(0)
+}

@@ -1,0 +1,72 @@
+//! Device nodes and symbolic links in the container's /dev.
+
+use core::ffi::CStr;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, chownat, mknodat, readlinkat_raw, statat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+use crate::fail::{During, Result};
+use crate::root::Root;
+
+/// `mode` holds the file's type, too.
+pub(crate) fn node(root: &Root, path: &CStr, mode: u32, device: u64, uid: u32, gid: u32) -> Result<()> {
+    let (dir, name) = place(root, path)?;
+    let (kind, permissions) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+    let make = || mknodat(dir.as_fd(), name, kind, permissions, device);
+    match make() {
+        Err(Errno::EXIST) if is_node(dir.as_fd(), name, kind, device)? => return Ok(()),
+        // An exported image has empty files where its devices were.
+        Err(Errno::EXIST) => {
+            unlinkat(dir.as_fd(), name, AtFlags::empty()).during("replace the file")?;
+            make()?;
+        }
+        other => other?,
+    }
+    if (uid, gid) != (0, 0) {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(dir.as_fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).during("chown")?;
+    }
+    Ok(())
+}
+
+fn is_node(dir: BorrowedFd<'_>, name: &CStr, kind: FileType, device: u64) -> Result<bool> {
+    let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == kind && stat.st_rdev == device)
+}
+
+pub(crate) fn symlink(root: &Root, path: &CStr, to: &CStr, replace: bool) -> Result<()> {
+    let (dir, name) = place(root, path)?;
+    match symlinkat(to, dir.as_fd(), name) {
+        Err(Errno::EXIST) if replace && !points_to(dir.as_fd(), name, to) => {
+            unlinkat(dir.as_fd(), name, AtFlags::empty()).during("replace the file")?;
+            Ok(symlinkat(to, dir.as_fd(), name)?)
+        }
+        Err(Errno::EXIST) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn points_to(dir: BorrowedFd<'_>, name: &CStr, to: &CStr) -> bool {
+    let mut link = [0; 256];
+    readlinkat_raw(dir, name, &mut link).is_ok_and(|len| link.get(..len) == Some(to.to_bytes()))
+}
+
+/// The directory that a node goes into, reached through no symbolic link: an image whose /dev is one must not have its
+/// devices made elsewhere (CVE-2026-41579).
+fn place<'p>(root: &Root, path: &'p CStr) -> Result<(OwnedFd, &'p CStr)> {
+    let bytes = path.to_bytes_with_nul();
+    let at = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
+    let name = bytes
+        .get(at + 1..)
+        .and_then(|b| CStr::from_bytes_with_nul(b).ok())
+        .ok_or(Errno::INVAL)?;
+    let mut parent = [0; 4096];
+    let from = bytes.get(..at.max(1)).unwrap_or_default();
+    parent
+        .get_mut(..from.len())
+        .ok_or(Errno::NAMETOOLONG)?
+        .copy_from_slice(from);
+    let parent = CStr::from_bytes_until_nul(&parent).map_err(|_| Errno::NAMETOOLONG)?;
+    Ok((root.directory(parent, true)?, name))
+}

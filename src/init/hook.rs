@@ -1,0 +1,75 @@
+//! Hooks that run in the container's namespaces: createContainer and startContainer. (The parent runs the others.)
+
+use hilum_sys::{clone, exec, process as sys};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+
+use crate::channel::ask;
+use crate::fail::{During, Fail, Result};
+use crate::step::{Hook, Point};
+
+pub(crate) fn run(channel: BorrowedFd<'_>, it: &Hook<'_>) -> Result<()> {
+    let state = ask(channel, Point::HookState)?;
+    // A file and no pipe: however long the state is, and whether or not the hook reads it, nobody waits.
+    let input = memfd_create(c"state", MemfdFlags::CLOEXEC)?;
+    crate::process::write_all(input.as_fd(), state.bytes())?;
+    seek(&input, SeekFrom::Start(0))?;
+    let output = memfd_create(c"output", MemfdFlags::CLOEXEC)?;
+
+    match clone::fork(0).during("fork")? {
+        None => {
+            let errno = match execute(it, input.as_fd(), output.as_fd()) {
+                Ok(never) => match never {},
+                Err(errno) => errno,
+            };
+            sys::exit(errno.raw_os_error())
+        }
+        Some(pid) => wait(pid, it.timeout_secs, &output),
+    }
+}
+
+fn execute(
+    it: &Hook<'_>,
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+) -> core::result::Result<core::convert::Infallible, Errno> {
+    rustix::stdio::dup2_stdin(input)?;
+    rustix::stdio::dup2_stdout(output)?;
+    rustix::stdio::dup2_stderr(output)?;
+    // What the caller left open for the container is none of a hook's business.
+    sys::close_range(3, u32::MAX)?;
+    exec::execve(it.path.0, it.args.iter(), it.env.iter())
+}
+
+fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let timeout = Timespec {
+        tv_sec: i64::from(timeout_secs),
+        tv_nsec: 0,
+    };
+    let timeout = (timeout_secs > 0).then_some(&timeout);
+    let ended = retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout))? > 0;
+    if !ended {
+        pidfd_send_signal(&pidfd, Signal::KILL)?;
+    }
+    let status = retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED))?;
+    if !ended {
+        return Err(Fail::new(Errno::TIMEDOUT, b"killed after its timeout"));
+    }
+    if status.and_then(|s| s.exit_status()) == Some(0) {
+        return Ok(());
+    }
+    Err(Fail::new(Errno::CANCELED, last_words(output, &mut [0; 200])))
+}
+
+/// The end of what it printed.
+fn last_words<'b>(output: &OwnedFd, buf: &'b mut [u8; 200]) -> &'b [u8] {
+    let len = rustix::fs::fstat(output).map_or(0, |stat| stat.st_size as u64);
+    let from = len.saturating_sub(buf.len() as u64);
+    let len = rustix::io::pread(output, &mut buf[..], from).unwrap_or(0);
+    buf.get(..len).unwrap_or_default().trim_ascii()
+}

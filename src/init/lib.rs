@@ -1,0 +1,37 @@
+//! The program that becomes the container's process: it receives the plan, walks it step by step, and executes.
+//!
+//! It decides nothing but what only the file system can answer, has no heap, never logs and never formats: a failure is
+//! the step's number, an errno and a few words for the parent, which holds the same list and writes the message.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod channel;
+mod device;
+mod fail;
+mod hook;
+mod mount;
+mod process;
+mod root;
+pub mod step;
+mod terminal;
+mod walk;
+
+pub use walk::main;
+
+/// What the message says before its steps: the descriptors that exist only once the parent has begun to act.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Header<'a> {
+    /// The socket to the parent.
+    pub channel: step::Fd,
+    /// A shared page into which the number of the current step goes, for the case that this process dies in it.
+    pub progress: step::Fd,
+    /// The host's /proc, opened and checked by the parent.
+    pub proc: step::Fd,
+    /// The listening socket at which `start` will knock; -1 where none is needed.
+    pub start: step::Fd,
+    /// The container's open cgroup.procs files, in every hierarchy that is not entered by the clone itself.
+    #[serde(borrow)]
+    pub cgroup_procs: step::Words<'a>,
+    /// How many descriptors behind the standard ones the container's process keeps.
+    pub preserve: u32,
+}

@@ -1,0 +1,266 @@
+//! Mounts, by descriptor from beginning to end: the source is a detached mount, the target was opened inside the root.
+
+use core::ffi::CStr;
+
+use hilum_sys::mount::{MountAttr, clone_tree, mount_setattr};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, open};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, mount_remount, move_mount,
+};
+
+use crate::fail::{During, Fail, Result};
+use crate::root::{Leaf, Root};
+use crate::step::{Attr, Bind, Mount, Source, Strs};
+
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+const MS_REC: u32 = 0x4000;
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// A new file system on the target.
+pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
+    let fs = fsopen(it.fs.0, FsOpenFlags::FSOPEN_CLOEXEC).during("fsopen")?;
+    if !it.source.0.is_empty() {
+        fsconfig_set_string(fs.as_fd(), c"source", it.source.0).map_err(|errno| explained(&fs, errno))?;
+    }
+    configure(&fs, it.options)
+        .and_then(|()| fsconfig_create(fs.as_fd()))
+        .map_err(|errno| explained(&fs, errno))?;
+    let attr = MountAttrFlags::from_bits_retain(it.attr as u32);
+    let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attr).map_err(|errno| explained(&fs, errno))?;
+    let target = root.directory(it.target.0, it.no_symlinks)?;
+    // proc itself goes on /proc, and where a stale one already is; everything else must not land on a proc file.
+    if it.fs.0 != c"proc" {
+        refuse_proc(target.as_fd(), it.target.0)?;
+    }
+    attach(mount.as_fd(), target.as_fd())?;
+    set_propagation(mount.as_fd(), it.propagation)
+}
+
+fn configure(fs: &OwnedFd, options: Strs<'_>) -> rustix::io::Result<()> {
+    for option in options.iter() {
+        match option.to_bytes().iter().position(|b| *b == b'=') {
+            None => fsconfig_set_flag(fs.as_fd(), option)?,
+            Some(at) => {
+                let key = option.to_bytes().get(..at).unwrap_or_default();
+                let value = option.to_bytes_with_nul().get(at + 1..).unwrap_or_default();
+                let value = CStr::from_bytes_with_nul(value).map_err(|_| Errno::INVAL)?;
+                fsconfig_set_string(fs.as_fd(), key, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's own sentence about what it did not like, which it keeps for whoever reads the descriptor.
+fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
+    let mut log = [0; 200];
+    let len = rustix::io::read(fs, &mut log).unwrap_or(0);
+    let text = log.get(..len).unwrap_or_default();
+    // `e ` before the text marks an error.
+    Fail::new(errno, text.strip_prefix(b"e ").unwrap_or(text).trim_ascii_end())
+}
+
+/// A copy of what is mounted elsewhere, on the target.
+pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
+    let made;
+    let (tree, directory) = match it.source {
+        Source::Tree { fd, directory } => (hilum_sys::process::borrow(fd), directory),
+        Source::Path(path) => {
+            made = clone_tree(CWD, path.0, it.recursive).during("open the source")?;
+            let directory = FileType::from_raw_mode(fstat(&made)?.st_mode) == FileType::Directory;
+            (made.as_fd(), directory)
+        }
+    };
+    let leaf = if directory { Leaf::Directory } else { Leaf::File };
+    let target = root.find_or_make(it.target.0, leaf, it.no_symlinks)?;
+    refuse_proc(target.as_fd(), it.target.0)?;
+
+    let attr = mount_attr(it.attr);
+    let early = attr == MountAttr::default() || try_attr(tree, &attr).during("set the mount's flags")?;
+    if it.recursive_attr != Attr::default() {
+        mount_setattr(tree, true, &mount_attr(it.recursive_attr)).during("set the flags of all mounts (Linux 5.12)")?;
+    }
+    attach(tree, target.as_fd())?;
+    if !early {
+        set_attr(tree, &attr)?;
+    }
+    set_propagation(tree, it.propagation)
+}
+
+fn mount_attr(attr: Attr) -> MountAttr {
+    MountAttr {
+        set: attr.set,
+        clear: attr.clear,
+        ..MountAttr::default()
+    }
+}
+
+fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", target, c"", flags).during("attach")
+}
+
+/// A link in the image may lead a mount onto a file of /proc, where it would hide or fake what a later step writes
+/// (CVE-2019-16884, CVE-2025-52881). Only a target that says /proc may end there.
+fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let says_proc = path.to_bytes().starts_with(b"/proc/");
+    if !says_proc && fstatfs(target)?.f_type as i64 == PROC_SUPER_MAGIC {
+        return Err(Fail::new(Errno::PERM, b"the target leads into /proc"));
+    }
+    Ok(())
+}
+
+pub(crate) fn remount(root: &Root, target: &CStr, set: u64, clear: u64) -> Result<()> {
+    let target = root.find(target, OFlags::PATH, true)?;
+    set_attr(
+        target.as_fd(),
+        &MountAttr {
+            set,
+            clear,
+            ..MountAttr::default()
+        },
+    )
+}
+
+/// mount_setattr, if the kernel has it (Linux 5.12); only then can a mount get its flags before it is attached.
+fn try_attr(mount: BorrowedFd<'_>, attr: &MountAttr) -> rustix::io::Result<bool> {
+    match mount_setattr(mount, false, attr) {
+        Err(Errno::NOSYS) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+/// Flags of an attached mount: mount_setattr, or a remount, which needs all flags at once.
+pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &MountAttr) -> Result<()> {
+    if try_attr(mount, attr)? {
+        return Ok(());
+    }
+    // The lower bits of statfs's f_flags are the MS_… bits of the same names (statfs(2)); MOUNT_ATTR_RDONLY, NOSUID,
+    // NODEV and NOEXEC have those values, too.
+    let same = 0xf;
+    let old = fstatfs(mount)?.f_flags as u64 & 0x40f;
+    let flags = (old & !(attr.clear & same)) | (attr.set & same);
+    rustix::process::fchdir(mount)?;
+    mount_remount(c".", MountFlags::BIND | MountFlags::from_bits_retain(flags as u32), c"")?;
+    Ok(rustix::process::chdir(c"/")?)
+}
+
+/// Of an attached mount: what it is attached below may just have made it shared.
+fn set_propagation(mount: BorrowedFd<'_>, flags: u32) -> Result<()> {
+    if flags == 0 {
+        return Ok(());
+    }
+    let attr = MountAttr {
+        propagation: u64::from(flags & !MS_REC),
+        ..MountAttr::default()
+    };
+    match mount_setattr(mount, flags & MS_REC != 0, &attr) {
+        Err(Errno::NOSYS) => {}
+        other => return other.during("set the propagation"),
+    }
+    rustix::process::fchdir(mount)?;
+    propagation(c".", flags)?;
+    Ok(rustix::process::chdir(c"/")?)
+}
+
+pub(crate) fn propagation(path: &CStr, flags: u32) -> Result<()> {
+    Ok(mount_change(path, MountPropagationFlags::from_bits_retain(flags))?)
+}
+
+/// The mount that holds `path` has its root somewhere above: the first directory that can be changed is it.
+pub(crate) fn private_parent(path: &CStr) -> Result<()> {
+    let mut dir = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    loop {
+        rustix::process::fchdir(dir.as_fd())?;
+        match mount_change(c".", MountPropagationFlags::PRIVATE) {
+            Err(Errno::INVAL) => {}
+            other => {
+                rustix::process::chdir(c"/")?;
+                return Ok(other?);
+            }
+        }
+        dir = rustix::fs::openat(dir.as_fd(), c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    }
+}
+
+/// What is there, bound on itself and read-only.
+pub(crate) fn readonly_path(root: &Root, path: &CStr) -> Result<()> {
+    let target = match root.find(path, OFlags::PATH, false) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        other => other?,
+    };
+    let tree = clone_tree(target.as_fd(), c"", true)?;
+    let attr = MountAttr {
+        set: MOUNT_ATTR_RDONLY,
+        ..MountAttr::default()
+    };
+    let early = try_attr(tree.as_fd(), &attr)?;
+    attach(tree.as_fd(), target.as_fd())?;
+    if early { Ok(()) } else { set_attr(tree.as_fd(), &attr) }
+}
+
+/// What covers masked paths: /dev/null over a file, one empty read-only tmpfs over all directories.
+#[derive(Default)]
+pub(crate) struct Masks {
+    null: Option<OwnedFd>,
+    empty: Option<OwnedFd>,
+}
+
+impl Masks {
+    pub(crate) fn cover(&mut self, root: &Root, path: &CStr) -> Result<()> {
+        let target = match root.find(path, OFlags::PATH, false) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            other => other?,
+        };
+        let directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
+        match (directory, &self.empty, &self.null) {
+            (true, Some(empty), _) => attach(clone_tree(empty.as_fd(), c"", false)?.as_fd(), target.as_fd()),
+            (true, None, _) => {
+                // Attached first, cloned afterwards: before Linux 6.15 a detached mount cannot be cloned.
+                let empty = empty_tmpfs()?;
+                attach(empty.as_fd(), target.as_fd())?;
+                self.empty = Some(empty);
+                Ok(())
+            }
+            (false, _, Some(null)) => attach(clone_tree(null.as_fd(), c"", false)?.as_fd(), target.as_fd()),
+            (false, _, None) => {
+                let null = host_null()?;
+                attach(clone_tree(null.as_fd(), c"", false)?.as_fd(), target.as_fd())?;
+                self.null = Some(null);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The host's /dev/null, and nothing that an image put in its place (CVE-2025-31133).
+fn host_null() -> Result<OwnedFd> {
+    let null = open(
+        c"/dev/null",
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let stat = fstat(&null)?;
+    let is_null =
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
+    if is_null {
+        Ok(null)
+    } else {
+        Err(Fail::new(Errno::NODEV, b"the host's /dev/null is not the null device"))
+    }
+}
+
+fn empty_tmpfs() -> Result<OwnedFd> {
+    let fs = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(fs.as_fd(), c"source", c"tmpfs")?;
+    fsconfig_set_string(fs.as_fd(), c"size", c"4k")?;
+    fsconfig_create(fs.as_fd())?;
+    Ok(fsmount(
+        fs.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )?)
+}

@@ -1,0 +1,261 @@
+//! The container's root file system as a descriptor, and the one way to reach a path in it: openat2(2) with
+//! RESOLVE_IN_ROOT, so that no symbolic link of the image, nor one that is swapped in while this runs, leads out of it
+//! (CVE-2021-30465, CVE-2024-45310).
+
+use core::ffi::CStr;
+
+use hilum_sys::mount::{MountAttr, clone_tree};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, readlinkat_raw, statat,
+};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
+
+use crate::fail::{During, Fail, Result};
+use crate::mount::{MOUNT_ATTR_RDONLY, set_attr};
+
+const PATH_ROOM: usize = 4096;
+/// How many symbolic links the kernel follows in one path; the same bound here.
+const MAX_LINKS: usize = 40;
+
+pub(crate) struct Root(OwnedFd);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    Directory,
+    File,
+}
+
+impl Root {
+    /// The root file system as a mount of its own, at its own place (pivot_root(2) wants a mount point).
+    pub(crate) fn mount(path: &CStr, recursive: bool) -> Result<Self> {
+        let tree = clone_tree(CWD, path, recursive)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+        move_mount(tree.as_fd(), c"", CWD, path, flags)?;
+        Ok(Self(tree))
+    }
+
+    pub(crate) fn open(path: &CStr) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// What `path` is in the container; `no_symlinks` where a link on the way would be an attack.
+    pub(crate) fn find(&self, path: &CStr, flags: OFlags, no_symlinks: bool) -> rustix::io::Result<OwnedFd> {
+        let links = if no_symlinks {
+            ResolveFlags::NO_SYMLINKS
+        } else {
+            ResolveFlags::NO_MAGICLINKS
+        };
+        let flags = flags | OFlags::CLOEXEC;
+        loop {
+            // EAGAIN: something on the way was renamed meanwhile, and the kernel cannot tell that `..` stayed inside.
+            match openat2(
+                self.0.as_fd(),
+                path,
+                flags,
+                Mode::empty(),
+                ResolveFlags::IN_ROOT | links,
+            ) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+    }
+
+    pub(crate) fn directory(&self, path: &CStr, no_symlinks: bool) -> Result<OwnedFd> {
+        self.find_or_make(path, Leaf::Directory, no_symlinks)
+    }
+
+    /// Opens `path`, and makes what is missing of it. A dangling link is followed, inside the root, as the kernel would
+    /// if its target were there.
+    pub(crate) fn find_or_make(&self, path: &CStr, leaf: Leaf, no_symlinks: bool) -> Result<OwnedFd> {
+        match self.find(path, OFlags::PATH, no_symlinks) {
+            Err(Errno::NOENT) => {}
+            Err(Errno::LOOP) if no_symlinks => {
+                return Err(Fail::new(
+                    Errno::LOOP,
+                    b"a symbolic link of the image would redirect it",
+                ));
+            }
+            other => return other.during("open the target"),
+        }
+        let mut wanted = PathBuf::new(path.to_bytes())?;
+        for _ in 0..MAX_LINKS {
+            match self.make(&mut wanted, leaf, no_symlinks)? {
+                Made::All(fd) => return Ok(fd),
+                Made::MetLink => {}
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    /// One pass over the components. At a dangling link, puts its target in its place for the next pass.
+    fn make(&self, path: &mut PathBuf, leaf: Leaf, no_symlinks: bool) -> Result<Made> {
+        let mut parent = self.find(c".", OFlags::PATH, no_symlinks)?;
+        let mut end = 0;
+        while let Some((start, stop)) = path.component(end) {
+            end = stop;
+            let found = match self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks) {
+                Err(Errno::NOENT) => None,
+                other => Some(other.during("open a part of the target")?),
+            };
+            parent = match found {
+                Some(fd) => fd,
+                None => {
+                    let last = path.component(stop).is_none();
+                    let name = path.name(start, stop)?;
+                    let made = match leaf {
+                        Leaf::File if last => {
+                            let mode = Mode::from_raw_mode(0o644);
+                            mknodat(parent.as_fd(), name, FileType::RegularFile, mode, 0)
+                        }
+                        _ => mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o755)),
+                    };
+                    match made {
+                        Ok(()) => {}
+                        Err(Errno::EXIST) if path.splice_link(parent.as_fd(), start, stop)? => {
+                            return Ok(Made::MetLink);
+                        }
+                        Err(Errno::EXIST) => {} // a sibling made it first
+                        Err(errno) => return Err(errno).during("create the target"),
+                    }
+                    self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks)
+                        .during("open what was created")?
+                }
+            };
+        }
+        Ok(Made::All(parent))
+    }
+
+    pub(crate) fn make_readonly(&self) -> Result<()> {
+        set_attr(
+            self.0.as_fd(),
+            &MountAttr {
+                set: MOUNT_ATTR_RDONLY,
+                ..MountAttr::default()
+            },
+        )
+    }
+
+    /// pivot_root(2), NOTES: with `.` for both, the old root ends up on top of the new one, and goes with one umount.
+    pub(crate) fn pivot(&self, shared: bool) -> Result<()> {
+        let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::process::fchdir(self.0.as_fd())?;
+        rustix::process::pivot_root(c".", c".")?;
+        rustix::process::fchdir(old.as_fd())?;
+        if shared {
+            mount_change(c".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+                .during("untie the old root from the host's mounts")?;
+        }
+        unmount(c".", UnmountFlags::DETACH).during("unmount the old root")?;
+        rustix::process::chdir(c"/")?;
+        Ok(())
+    }
+
+    /// Where pivot_root cannot work (the host's root is an initramfs).
+    pub(crate) fn move_over(&self) -> Result<()> {
+        rustix::process::fchdir(self.0.as_fd())?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(self.0.as_fd(), c"", CWD, c"/", flags)?;
+        self.chroot()
+    }
+
+    pub(crate) fn chroot(&self) -> Result<()> {
+        rustix::process::fchdir(self.0.as_fd())?;
+        rustix::process::chroot(c".")?;
+        rustix::process::chdir(c"/")?;
+        Ok(())
+    }
+}
+
+enum Made {
+    All(OwnedFd),
+    MetLink,
+}
+
+/// A path that can be cut and spliced, without a heap. Always starts with a slash, always has room for a NUL.
+struct PathBuf {
+    bytes: [u8; PATH_ROOM],
+    len: usize,
+    cut: [u8; PATH_ROOM],
+}
+
+impl PathBuf {
+    fn new(path: &[u8]) -> Result<Self> {
+        let mut it = Self {
+            bytes: [0; PATH_ROOM],
+            len: 0,
+            cut: [0; PATH_ROOM],
+        };
+        it.push(path)?;
+        Ok(it)
+    }
+
+    fn push(&mut self, part: &[u8]) -> Result<()> {
+        let end = self.len + part.len();
+        // One byte stays free for the NUL.
+        let room = self
+            .bytes
+            .get_mut(self.len..end)
+            .filter(|_| end < PATH_ROOM)
+            .ok_or(Errno::NAMETOOLONG)?;
+        room.copy_from_slice(part);
+        self.len = end;
+        Ok(())
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The next component behind `from`: where it starts and where it stops.
+    fn component(&self, from: usize) -> Option<(usize, usize)> {
+        let rest = self.text().get(from..)?;
+        let start = from + rest.iter().position(|b| *b != b'/')?;
+        let length = self.text().get(start..)?.iter().position(|b| *b == b'/');
+        Some((start, length.map_or(self.len, |length| start + length)))
+    }
+
+    fn cut(&mut self, start: usize, stop: usize) -> Result<&CStr> {
+        let from = self.bytes.get(start..stop).ok_or(Errno::INVAL)?;
+        self.cut
+            .get_mut(..from.len())
+            .ok_or(Errno::NAMETOOLONG)?
+            .copy_from_slice(from);
+        *self.cut.get_mut(from.len()).ok_or(Errno::NAMETOOLONG)? = 0;
+        Ok(CStr::from_bytes_until_nul(&self.cut).map_err(|_| Errno::INVAL)?)
+    }
+
+    fn prefix(&mut self, stop: usize) -> Result<&CStr> {
+        self.cut(0, stop)
+    }
+
+    fn name(&mut self, start: usize, stop: usize) -> Result<&CStr> {
+        self.cut(start, stop)
+    }
+
+    /// If the component is a symbolic link in `parent`, replaces it by where the link points: from the root, or from the
+    /// directory that the link is in.
+    fn splice_link(&mut self, parent: BorrowedFd<'_>, start: usize, stop: usize) -> Result<bool> {
+        let name = self.name(start, stop)?;
+        let kind = FileType::from_raw_mode(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+        if kind != FileType::Symlink {
+            return Ok(false);
+        }
+        let mut link = [0; PATH_ROOM];
+        let len = readlinkat_raw(parent, name, &mut link)?;
+        let link = link.get(..len).unwrap_or_default();
+        let mut spliced = Self::new(if link.first() == Some(&b'/') {
+            b""
+        } else {
+            self.text().get(..start).unwrap_or_default()
+        })?;
+        spliced.push(b"/")?;
+        spliced.push(link)?;
+        spliced.push(self.text().get(stop..).unwrap_or_default())?;
+        *self = spliced;
+        Ok(true)
+    }
+}

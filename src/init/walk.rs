@@ -1,0 +1,263 @@
+//! The loop: read the message, do each step, report the one that fails.
+
+use core::ffi::CStr;
+
+use hilum_sys::memory::{SharedWord, map_sealed};
+use hilum_sys::{clone, namespace, process as sys_process};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::channel::{Answer, ask, receive, tell, tell_with_fd};
+use crate::fail::{During, Fail, Result};
+use crate::root::Root;
+use crate::step::{Message, Point, Step};
+use crate::{Header, device, hook, mount, process, terminal};
+
+/// What the steps leave for later ones.
+pub(crate) struct Walk<'a> {
+    pub(crate) header: Header<'a>,
+    pub(crate) channel: OwnedFd,
+    pub(crate) root: Option<Root>,
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) seccomp: Option<Answer>,
+    pub(crate) program: Option<&'a CStr>,
+    /// The working directory could not be entered as root, and is tried again as the user.
+    pub(crate) cwd_pending: bool,
+    pub(crate) masks: mount::Masks,
+}
+
+/// Runs the plan in the sealed file of this descriptor number. Returns only what the process should exit with.
+pub fn main(plan: &CStr) -> i32 {
+    let Some(fd) = number(plan) else { return 2 };
+    let Ok(message) = hilum_sys::process::adopt(fd).and_then(|fd| map_sealed(fd.as_fd())) else {
+        return 2;
+    };
+    let Ok((header, steps)) = postcard::take_from_bytes::<Header<'_>>(message) else {
+        return 2;
+    };
+    let Ok(channel) = hilum_sys::process::adopt(header.channel) else {
+        return 2;
+    };
+    let progress = hilum_sys::process::adopt(header.progress)
+        .and_then(|fd| SharedWord::map(fd.as_fd()))
+        .ok();
+
+    let mut walk = Walk {
+        header,
+        channel,
+        root: None,
+        terminal: None,
+        seccomp: None,
+        program: None,
+        cwd_pending: false,
+        masks: mount::Masks::default(),
+    };
+    // What the steps make has the modes that they name; the user's umask comes last.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let (mut rest, mut index) = (steps, 0);
+    let fail = loop {
+        let Ok((step, behind)) = postcard::take_from_bytes::<Step<'_>>(rest) else {
+            // The list ends with an exec that does not return; here it is cut off.
+            break Fail::from(Errno::BADMSG);
+        };
+        if let Some(progress) = progress {
+            progress.set(index);
+        }
+        match walk.step(step) {
+            Ok(Next::Step) => (rest, index) = (behind, index + 1),
+            Ok(Next::End) => return 0,
+            Err(fail) => break fail,
+        }
+    };
+    let failed = Message::Failed {
+        step: index,
+        errno: fail.errno.raw_os_error(),
+        detail: fail.detail(),
+    };
+    let _ = tell(walk.channel.as_fd(), failed);
+    1
+}
+
+fn number(text: &CStr) -> Option<i32> {
+    core::str::from_utf8(text.to_bytes()).ok()?.parse().ok()
+}
+
+enum Next {
+    Step,
+    /// This process has done its part.
+    End,
+}
+
+impl<'a> Walk<'a> {
+    fn step(&mut self, step: Step<'a>) -> Result<Next> {
+        match step {
+            Step::Join { kind, fd } => namespace::setns(sys_process::borrow(fd), kind)?,
+            Step::Unshare { kinds } => namespace::unshare(kinds)?,
+            Step::BecomeRoot { setgroups } => process::become_root(setgroups)?,
+            Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,
+            Step::Fork { kinds } => return self.fork(kinds),
+            Step::EnterCgroup => {
+                for fd in self.header.cgroup_procs.iter() {
+                    process::write_all(sys_process::borrow(fd as i32), b"0")?;
+                }
+            }
+            Step::NotDumpable => process::hide()?,
+            Step::Wait(Point::Seccomp) => self.seccomp = Some(ask(self.channel.as_fd(), Point::Seccomp)?),
+            Step::Wait(point) => drop(ask(self.channel.as_fd(), point).during("the runtime is gone")?),
+            Step::SessionKeyring { name, label } => {
+                if let Some(label) = label {
+                    self.proc_write(c"self/attr/keycreate", label.0, false)?;
+                }
+                process::session_keyring(name.0)?;
+            }
+            Step::LoopbackUp => hilum_sys::socket::loopback_up()?,
+
+            Step::Propagation { flags } => mount::propagation(c"/", flags)?,
+            Step::PrivateParent { path } => mount::private_parent(path.0)?,
+            Step::OpenRoot { path, recursive } => self.root = Some(Root::mount(path.0, recursive)?),
+            Step::OpenRootInPlace { path } => self.root = Some(Root::open(path.0)?),
+            Step::Mount(it) => mount::mount(self.root()?, &it)?,
+            Step::Bind(it) => mount::bind(self.root()?, &it)?,
+            Step::Remount { target, set, clear } => mount::remount(self.root()?, target.0, set, clear)?,
+            Step::Directory { path } => drop(self.root()?.directory(path.0, false)?),
+            Step::Node {
+                path,
+                mode,
+                device,
+                uid,
+                gid,
+            } => {
+                device::node(self.root()?, path.0, mode, device, uid, gid)?;
+            }
+            Step::Symlink { path, to, replace } => device::symlink(self.root()?, path.0, to.0, replace)?,
+            Step::Console { bind, rows, cols } => {
+                let (master, slave) = terminal::open(self.root()?, rows, cols)?;
+                if bind {
+                    terminal::bind(self.root()?, slave.as_fd())?;
+                }
+                tell_with_fd(self.channel.as_fd(), Message::Terminal, master.as_fd())?;
+                self.terminal = Some(slave);
+            }
+            Step::Mask { path } => {
+                let root = self.root.as_ref().ok_or(Errno::BADF)?;
+                self.masks.cover(root, path.0)?;
+            }
+            Step::ReadonlyPath { path } => mount::readonly_path(self.root()?, path.0)?,
+            Step::ReadonlyRoot => self.root()?.make_readonly()?,
+            Step::Pivot { shared } => self.root()?.pivot(shared)?,
+            Step::MoveRoot => self.root()?.move_over()?,
+            Step::Chroot => self.root()?.chroot()?,
+            Step::RootPropagation { flags } => mount::propagation(c"/", flags)?,
+
+            Step::Hook(it) => hook::run(self.channel.as_fd(), &it)?,
+            Step::Hostname { name } => rustix::system::sethostname(name.0.to_bytes())?,
+            Step::Domainname { name } => rustix::system::setdomainname(name.0.to_bytes())?,
+            Step::ProcWrite {
+                path,
+                value,
+                unless_equal,
+            } => self.proc_write(path.0, value.0, unless_equal)?,
+            Step::NewSession => process::new_session(self.terminal.as_ref().map(AsFd::as_fd))?,
+            Step::Rlimit { resource, soft, hard } => sys_process::set_rlimit(resource, soft, hard)?,
+            Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
+            Step::Seccomp { flags } => {
+                let program = self.seccomp.as_ref().map(Answer::bytes).unwrap_or_default();
+                sys_process::seccomp_filter(flags, program)?;
+            }
+            Step::OwnStdio { uid, terminal } => process::own_stdio(uid, terminal)?,
+            Step::BoundingSet { keep } => process::keep_bounding(keep)?,
+            Step::User { uid, gid, groups } => process::become_user(uid, gid, groups)?,
+            Step::Capabilities(it) => process::set_capabilities(&it)?,
+            Step::Umask { mask } => drop(rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask))),
+            Step::Chdir { path, again } => self.chdir(path.0, again)?,
+            Step::FindProgram { candidates, .. } => self.program = Some(process::find_program(candidates)?),
+            Step::AwaitStart => self.await_start(sys_process::borrow(self.header.start))?,
+            Step::Exec { args, env } => {
+                self.close_all_but_channel()?;
+                tell(self.channel.as_fd(), Message::Executing)?;
+                let program = self.program.ok_or(Errno::NOENT)?;
+                match hilum_sys::exec::execve(program, args.iter(), env.iter()) {
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+        }
+        Ok(Next::Step)
+    }
+
+    fn root(&self) -> Result<&Root> {
+        self.root
+            .as_ref()
+            .ok_or(Fail::new(Errno::BADF, b"no root file system is open"))
+    }
+
+    /// Stage one's last act. The child has the same parent as this process, which is what makes it the runtime's own.
+    fn fork(&mut self, kinds: u32) -> Result<Next> {
+        match clone::fork(clone::CLONE_PARENT | u64::from(kinds))? {
+            None => Ok(Next::Step),
+            Some(pid) => {
+                tell(self.channel.as_fd(), Message::Forked { pid })?;
+                Ok(Next::End)
+            }
+        }
+    }
+
+    fn proc_write(&self, path: &CStr, value: &CStr, unless_equal: bool) -> Result<()> {
+        process::proc_write(
+            sys_process::borrow(self.header.proc),
+            path,
+            value.to_bytes(),
+            unless_equal,
+        )
+    }
+
+    /// As root first, then as the user: either may be the one who can (a directory of the user's on a file system that
+    /// knows no root, or one that only root may enter).
+    fn chdir(&mut self, path: &CStr, again: bool) -> Result<()> {
+        if again && !self.cwd_pending {
+            return Ok(());
+        }
+        match rustix::process::chdir(path) {
+            Err(Errno::ACCESS) if !again => {
+                self.cwd_pending = true;
+                return Ok(());
+            }
+            other => other?,
+        }
+        // CVE-2024-21626: a directory outside the root, reached through a descriptor in /proc/self/fd.
+        if !sys_process::cwd_is_below_root()? {
+            return Err(Fail::new(
+                Errno::ACCESS,
+                b"the directory is outside the container's root file system",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whoever connects and says nothing was only looking.
+    fn await_start(&mut self, listener: BorrowedFd<'_>) -> Result<()> {
+        loop {
+            let accepted = rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC);
+            let starter = match accepted {
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                other => other?,
+            };
+            if let Ok(Some(_)) = receive(starter.as_fd()) {
+                self.channel = starter;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Close-on-exec is not enough: until the program is found, `/proc/self/fd/N/…` as its path would still reach them
+    /// (CVE-2024-21626).
+    fn close_all_but_channel(&self) -> Result<()> {
+        use rustix::fd::AsRawFd;
+        let first = 3 + self.header.preserve;
+        let channel = self.channel.as_raw_fd() as u32;
+        if channel > first {
+            sys_process::close_range(first, channel - 1)?;
+        }
+        sys_process::close_range(channel + 1, u32::MAX)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! hilum: an OCI container runtime.
+//!
+//! A command loads config.json ([`spec`]), makes a [`plan`] of it, and carries it out ([`run`]); what it leaves behind is
+//! in [`state`] and in the container's [`cgroup`]. The process inside the container is the program of the `hilum-init`
+//! crate, which walks the plan.
+#![forbid(unsafe_code)]
+
+pub mod cgroup;
+pub mod cli;
+pub mod command;
+pub mod error;
+pub mod log;
+pub mod plan;
+pub mod run;
+pub mod spec;
+pub mod state;

@@ -1,0 +1,99 @@
+//! The log: what callers read when a command has failed (`--log`, `--log-format`, `--debug`).
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use crate::error::{Error, errno_text};
+
+#[derive(Debug, Default)]
+pub struct Config {
+    /// stderr if absent.
+    pub path: Option<PathBuf>,
+    pub json: bool,
+    pub debug: bool,
+}
+
+static CONFIG: OnceLock<Config> = OnceLock::new();
+
+/// Once, before anything is logged.
+pub fn init(config: Config) {
+    let _ = CONFIG.set(config);
+}
+
+pub fn debug(message: &str) {
+    if CONFIG.get().is_some_and(|config| config.debug) {
+        write("debug", message, None);
+    }
+}
+
+pub fn warn(message: &str) {
+    write("warning", message, None);
+}
+
+/// The end of a command: one line of level `error`, and on stderr as well if the log is elsewhere.
+pub fn fatal(error: &Error) {
+    let message = error.to_string();
+    write("error", &message, Some(error));
+    if CONFIG.get().is_some_and(|config| config.path.is_some()) {
+        eprintln!("{message}");
+    }
+}
+
+fn write(level: &str, message: &str, error: Option<&Error>) {
+    let default = Config::default();
+    let config = CONFIG.get().unwrap_or(&default);
+    let time = now();
+    let mut line = if config.json {
+        json(level, message, &time, error)
+    } else {
+        format!("time={time:?} level={level} msg={message:?}")
+    };
+    line.push('\n');
+    // In one write: other processes append to the same file. A log that cannot be written is no reason to fail.
+    let _ = match &config.path {
+        None => std::io::stderr().write_all(line.as_bytes()),
+        Some(path) => append(path, line.as_bytes()),
+    };
+}
+
+fn append(path: &PathBuf, line: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(path)?
+        .write_all(line)
+}
+
+fn json(level: &str, message: &str, time: &str, error: Option<&Error>) -> String {
+    let mut map = serde_json::Map::new();
+    map.insert("level".into(), level.into());
+    map.insert("msg".into(), message.into());
+    map.insert("time".into(), time.into());
+    if let Some(detail) = error.map(Error::detail) {
+        let path = detail.path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let errno = detail.errno.map(errno_text);
+        for (key, value) in [
+            ("step", detail.step.clone()),
+            ("path", path),
+            ("errno", errno),
+            ("hint", detail.hint.clone()),
+        ] {
+            if let Some(value) = value {
+                map.insert(key.into(), value.into());
+            }
+        }
+    }
+    serde_json::Value::Object(map).to_string()
+}
+
+/// RFC 3339, UTC, nanoseconds.
+pub fn now() -> String {
+    let mut text = String::with_capacity(32);
+    let _ = write!(text, "{}", humantime::format_rfc3339_nanos(SystemTime::now()));
+    text
+}

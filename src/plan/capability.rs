@@ -1,0 +1,94 @@
+//! Capability names and numbers (capabilities(7), linux/capability.h).
+
+/// In the order of their numbers.
+const NAMES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+/// The capabilities that this process could give: those of its bounding set.
+pub fn available() -> u64 {
+    let known = |number: &u32| {
+        let bit = rustix::thread::CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::capability_is_in_bounding_set(bit).unwrap_or(false)
+    };
+    (0..NAMES.len() as u32)
+        .filter(known)
+        .fold(0, |all, number| all | 1 << number)
+}
+
+/// The mask of the names, and those among them that are unknown or not `available`.
+pub fn mask<'s>(names: &'s [String], available: u64) -> (u64, Vec<&'s str>) {
+    let mut unknown = Vec::new();
+    let mask = names
+        .iter()
+        .fold(0, |mask, name| match NAMES.iter().position(|known| known == name) {
+            Some(number) if available & (1 << number) != 0 => mask | 1 << number,
+            _ => {
+                unknown.push(name.as_str());
+                mask
+            }
+        });
+    (mask, unknown)
+}
+
+/// What this kernel knows, for `features`.
+pub fn names() -> Vec<&'static str> {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
+    let last = last
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(NAMES.len() - 1);
+    NAMES.iter().take(last + 1).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_holds_what_is_known_and_available_and_the_rest_is_reported() {
+        let names: Vec<_> = ["CAP_KILL", "CAP_NONSENSE", "CAP_BPF"].map(String::from).into();
+        assert_eq!(mask(&names, u64::MAX), (1 << 5 | 1 << 39, vec!["CAP_NONSENSE"]));
+        assert_eq!(mask(&names, 1 << 5), (1 << 5, vec!["CAP_NONSENSE", "CAP_BPF"]));
+    }
+}

@@ -1,0 +1,78 @@
+//! What a step is called when it fails: a verb and its object, as a person would say it.
+
+use hilum_init::step::{Point, Source, Step, Str};
+use hilum_sys::namespace::Kind;
+
+fn text(text: Str<'_>) -> std::borrow::Cow<'_, str> {
+    text.0.to_string_lossy()
+}
+
+fn kinds(flags: u32) -> String {
+    let names: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter(|kind| flags & kind.flag() != 0)
+        .map(Kind::spec_name)
+        .collect();
+    names.join(", ")
+}
+
+pub fn describe(step: &Step<'_>) -> String {
+    match step {
+        Step::Join { kind, .. } => format!("join the {} namespace", kinds(*kind)),
+        Step::Unshare { kinds: flags } => format!("create a {} namespace", kinds(*flags)),
+        Step::BecomeRoot { .. } => "become root of the new user namespace".into(),
+        Step::TimeOffsets { .. } => "set linux.timeOffsets".into(),
+        Step::Fork { kinds: 0 } => "start the container's process".into(),
+        Step::Fork { kinds: flags } => format!("start the container's process with new {} namespaces", kinds(*flags)),
+        Step::EnterCgroup => "enter the container's cgroup".into(),
+        Step::NotDumpable => "hide from the container's processes (PR_SET_DUMPABLE)".into(),
+        Step::Wait(Point::IdMaps) => "wait for the user namespace's id maps".into(),
+        Step::Wait(Point::RuntimeHooks) => "wait for the runtime's hooks".into(),
+        Step::Wait(Point::HookState) => "wait for the hook's state".into(),
+        Step::Wait(Point::Seccomp) => "wait for the seccomp program".into(),
+        Step::Wait(Point::Ready) => "report that the container is created".into(),
+        Step::SessionKeyring { .. } => "join a new session keyring (--no-new-keyring does without)".into(),
+        Step::LoopbackUp => "bring up the loopback interface".into(),
+        Step::Propagation { .. } => "set the propagation of the mount namespace".into(),
+        Step::PrivateParent { path } => format!("make the mount that holds {} private", text(*path)),
+        Step::OpenRoot { path, .. } => format!("mount the root file system {}", text(*path)),
+        Step::OpenRootInPlace { path } => format!("open the root file system {}", text(*path)),
+        Step::Mount(it) => format!("mount {} on {}", text(it.fs), text(it.target)),
+        Step::Bind(it) => match it.source {
+            Source::Path(source) => format!("bind {} on {}", text(source), text(it.target)),
+            Source::Tree { .. } => format!("bind a host path on {}", text(it.target)),
+        },
+        Step::Remount { target, .. } => format!("change the mount flags of {}", text(*target)),
+        Step::Directory { path } => format!("make the directory {}", text(*path)),
+        Step::Node { path, .. } => format!("make the device {}", text(*path)),
+        Step::Symlink { path, to, .. } => format!("link {} to {}", text(*path), text(*to)),
+        Step::Console { .. } => "open the container's terminal".into(),
+        Step::Mask { path } => format!("mask {}", text(*path)),
+        Step::ReadonlyPath { path } => format!("make {} read-only", text(*path)),
+        Step::ReadonlyRoot => "make the root file system read-only".into(),
+        Step::Pivot { .. } => "pivot_root into the root file system".into(),
+        Step::MoveRoot => "move the root file system to /".into(),
+        Step::Chroot => "chroot into the root file system".into(),
+        Step::RootPropagation { .. } => "set linux.rootfsPropagation on /".into(),
+        Step::Hook(it) => format!("run {} {}", text(it.name), text(it.path)),
+        Step::Hostname { name } => format!("set the hostname {}", text(*name)),
+        Step::Domainname { name } => format!("set the domainname {}", text(*name)),
+        Step::ProcWrite { path, value, .. } => format!("write {} to /proc/{}", text(*value), text(*path)),
+        Step::NewSession => "start a new session".into(),
+        Step::Rlimit { resource, soft, hard } => format!("set rlimit {resource} to {soft}, at most {hard}"),
+        Step::NoNewPrivileges => "set no_new_privs".into(),
+        Step::Seccomp { .. } => "install the seccomp filter".into(),
+        Step::OwnStdio { uid, .. } => format!("give the standard streams to user {uid}"),
+        Step::BoundingSet { .. } => "drop capabilities from the bounding set".into(),
+        Step::User { uid, gid, .. } => format!("become user {uid}:{gid}"),
+        Step::Capabilities(_) => "set the capabilities".into(),
+        Step::Umask { mask } => format!("set the umask {mask:o}"),
+        Step::Chdir { path, .. } => format!("chdir to cwd ({:?}) set in config.json", text(*path)),
+        Step::FindProgram { .. } => "find the program".into(),
+        Step::AwaitStart => "wait for start".into(),
+        Step::Exec { args, .. } => {
+            let program = args.iter().next().map(|arg| arg.to_string_lossy()).unwrap_or_default();
+            format!("exec {program:?}")
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! linux.uidMappings and gidMappings: the lines of /proc/PID/uid_map and gid_map (user_namespaces(7)).
+
+use hilum_sys::namespace::Kind;
+
+use super::namespace::Namespaces;
+use crate::error::{Error, Result};
+use crate::spec::config::{IdMapping, Linux};
+
+/// The kernel's limit on lines.
+const MOST: usize = 340;
+
+#[derive(Debug)]
+pub struct IdMaps {
+    pub uid: Vec<IdMapping>,
+    pub gid: Vec<IdMapping>,
+}
+
+impl IdMaps {
+    pub fn plan(linux: &Linux, ns: &Namespaces) -> Result<Option<Self>> {
+        let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+        if !ns.is_new(Kind::User) {
+            // A joined user namespace has its maps; clients repeat them (the CRI does), and nobody can change them.
+            if mapped && ns.join(Kind::User).is_none() {
+                return Err(Error::new(
+                    "linux.uidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
+                )
+                .hint("add {\"type\": \"user\"} to linux.namespaces"));
+            }
+            return Ok(None);
+        }
+        for (maps, property) in [
+            (&linux.uid_mappings, "linux.uidMappings"),
+            (&linux.gid_mappings, "linux.gidMappings"),
+        ] {
+            check(maps, property)?;
+        }
+        Ok(Some(Self {
+            uid: linux.uid_mappings.clone(),
+            gid: linux.gid_mappings.clone(),
+        }))
+    }
+
+    /// `container host size`, a line each.
+    pub fn lines(maps: &[IdMapping]) -> String {
+        maps.iter()
+            .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
+            .collect()
+    }
+}
+
+fn check(maps: &[IdMapping], property: &str) -> Result<()> {
+    if maps.is_empty() {
+        return Err(Error::new(format!(
+            "{property}: user namespaces enabled, but no mapping found"
+        )));
+    }
+    if maps.len() > MOST {
+        return Err(Error::new(format!(
+            "{property}: {} lines, and the kernel takes {MOST}",
+            maps.len()
+        )));
+    }
+    for (index, map) in maps.iter().enumerate() {
+        let ends = [map.container_id, map.host_id].map(|start| start.checked_add(map.size));
+        if map.size == 0 || ends.contains(&None) {
+            return Err(Error::new(format!(
+                "{property}[{index}]: {} ids from {} to {} are not a range of ids",
+                map.size, map.container_id, map.host_id
+            )));
+        }
+    }
+    if !maps.iter().any(|map| map.container_id == 0) {
+        return Err(Error::new(format!(
+            "{property}: nothing is mapped to the container's id 0, which sets it up"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(container_id: u32, host_id: u32, size: u32) -> IdMapping {
+        IdMapping {
+            container_id,
+            host_id,
+            size,
+        }
+    }
+
+    #[test]
+    fn only_ranges_that_include_root_are_taken() {
+        assert!(check(&[map(0, 100_000, 65_536)], "p").is_ok());
+        for bad in [
+            vec![],
+            vec![map(0, 1, 0)],
+            vec![map(0, u32::MAX, 2)],
+            vec![map(1, 1000, 1)],
+        ] {
+            assert!(check(&bad, "p").is_err(), "{bad:?}");
+        }
+        assert!(check(&vec![map(0, 1, 1); MOST + 1], "p").is_err());
+    }
+
+    #[test]
+    fn lines_are_what_the_kernel_reads() {
+        assert_eq!(
+            IdMaps::lines(&[map(0, 1000, 1), map(1, 100_000, 9)]),
+            "0 1000 1\n1 100000 9\n"
+        );
+    }
+}

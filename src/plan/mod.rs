@@ -1,0 +1,224 @@
+//! config.json → plan: everything that can be decided or rejected, before anything exists.
+//!
+//! A plan is data: the steps that the child will take, in order, and what the parent has to do around it. Making one
+//! opens and verifies descriptors; it changes nothing.
+
+mod builder;
+pub mod capability;
+mod cgroup_mount;
+mod describe;
+mod device;
+mod hooks;
+mod idmap;
+pub mod namespace;
+pub mod options;
+mod passwd;
+mod process;
+pub mod rootfs;
+pub mod seccomp;
+mod sysctl;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use bumpalo::Bump;
+use hilum_init::step::{Point, Step};
+use hilum_sys::namespace::Kind;
+
+pub use builder::Builder;
+pub use describe::describe;
+pub use idmap::IdMaps;
+
+use crate::error::{Error, Result};
+use crate::spec::config::Spec;
+use namespace::Namespaces;
+
+/// What is asked for: the document, and what the command line and the host add to it.
+pub struct Request<'s> {
+    pub spec: &'s Spec,
+    pub id: &'s str,
+    /// The bundle's directory, absolute.
+    pub bundle: &'s Path,
+    /// root.path, found and absolute.
+    pub rootfs: PathBuf,
+    pub no_pivot: bool,
+    pub new_keyring: bool,
+    /// Descriptors behind the standard ones that the container's process keeps.
+    pub preserve: u32,
+    /// LISTEN_FDS and the like, which only the caller of the runtime knows.
+    pub extra_env: Vec<String>,
+    /// `create`: the process waits until `start` knocks.
+    pub wait_for_start: bool,
+    /// Where the container's own notify socket will be; shown to it as /run/notify.
+    pub notify_dir: Option<PathBuf>,
+    pub seccomp: Option<&'s seccomp::Filter<'s>>,
+    pub cgroup: &'s crate::cgroup::Cgroup,
+    /// The runtime runs in a user namespace itself: no mknod, whatever the container's namespaces.
+    pub in_user_namespace: bool,
+    pub setgroups_denied: bool,
+    pub selinux: bool,
+    pub apparmor: bool,
+}
+
+pub struct Plan<'a> {
+    pub steps: Vec<Step<'a>>,
+    /// What the child inherits.
+    pub fds: Vec<OwnedFd>,
+    /// The namespaces that the parent's clone makes; none if stage one makes them.
+    pub clone_kinds: u32,
+    /// Stage one runs in a process of its own, which forks the container's first one.
+    pub stage_one: bool,
+    pub id_maps: Option<IdMaps>,
+    /// For the message, should the child be killed for it.
+    pub memory_limit: Option<i64>,
+}
+
+/// The order, from top to bottom.
+pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
+    check(req.spec)?;
+    let ns = Namespaces::plan(&req.spec.linux.namespaces)?;
+    let id_maps = IdMaps::plan(&req.spec.linux, &ns)?;
+    let offsets = time_offsets(req.spec, &ns)?;
+    let stage_one = ns.needs_stage_one();
+
+    let mut b = Builder::new(arena);
+    let mut behind = Builder::new(arena);
+    rootfs::plan(&mut behind, req, &ns)?;
+    process::plan(&mut behind, req, &ns)?;
+
+    // Stage one: what must be done before the container's first process is cloned. Where that is nothing, the parent's
+    // own clone is enough, and the rest of this is done by the container's process itself.
+    process::oom_score(&mut b, req.spec)?; // a lower one needs rights in the host's user namespace
+    b.push(Step::EnterCgroup);
+    let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]);
+    let (new_time, new_cgroup, new_net) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup), ns.is_new(Kind::Net));
+    let (new_user, user) = (ns.is_new(Kind::User), ns.is_private(Kind::User));
+    if !stage_one {
+        b.push(Step::NotDumpable);
+    }
+    for join in ns.into_joins() {
+        let kind = join.kind.flag();
+        let fd = b.pass(join.ns);
+        b.push(Step::Join { kind, fd });
+    }
+    if new_user {
+        b.push(Step::Unshare {
+            kinds: Kind::User.flag(),
+        });
+        b.push(Step::Wait(Point::IdMaps));
+    }
+    if new_time {
+        b.push(Step::Unshare {
+            kinds: Kind::Time.flag(),
+        });
+    }
+    if let Some(lines) = offsets {
+        // Before the ids change: that makes /proc/self the host root's.
+        let lines = b.text(lines, "linux.timeOffsets")?;
+        b.push(Step::TimeOffsets { lines });
+    }
+    if user {
+        b.push(Step::BecomeRoot {
+            setgroups: !req.setgroups_denied,
+        });
+    }
+    if stage_one {
+        b.push(Step::NotDumpable);
+        b.push(Step::Fork { kinds: clone_kinds });
+    }
+
+    // Stage two.
+    if new_cgroup {
+        // Its root is the cgroup that the process is in at this moment.
+        b.push(Step::Unshare {
+            kinds: Kind::Cgroup.flag(),
+        });
+    }
+    if req.new_keyring {
+        let name = b.text(format!("_ses.{}", req.id), "id")?;
+        let label = &req
+            .spec
+            .process
+            .as_ref()
+            .map(|process| process.selinux_label.as_str())
+            .unwrap_or_default();
+        let label = match req.selinux && !label.is_empty() {
+            true => Some(b.text(label, "process.selinuxLabel")?),
+            false => None,
+        };
+        b.push(Step::SessionKeyring { name, label });
+    }
+    if new_net {
+        b.push(Step::LoopbackUp);
+    }
+    b.steps.append(&mut behind.steps);
+    b.fds.append(&mut behind.fds);
+    let clone_kinds = if stage_one { 0 } else { clone_kinds };
+    let memory = req
+        .spec
+        .linux
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.memory.as_ref());
+    let memory_limit = memory.and_then(|memory| memory.limit).filter(|limit| *limit > 0);
+    Ok(Plan {
+        steps: b.steps,
+        fds: b.fds,
+        clone_kinds,
+        stage_one,
+        id_maps,
+        memory_limit,
+    })
+}
+
+/// What no single part of the plan looks at.
+fn check(spec: &Spec) -> Result<()> {
+    let linux = &spec.linux;
+    hooks::check(&spec.hooks)?;
+    let notifies = |rule: &crate::spec::config::SyscallRule| rule.action == "SCMP_ACT_NOTIFY";
+    for (absent, property) in [
+        (
+            !linux.seccomp.iter().flat_map(|seccomp| &seccomp.syscalls).any(notifies),
+            "linux.seccomp: SCMP_ACT_NOTIFY",
+        ),
+        (linux.net_devices.is_empty(), "linux.netDevices"),
+        (linux.intel_rdt.is_none(), "linux.intelRdt"),
+        (linux.memory_policy.is_none(), "linux.memoryPolicy"),
+        (linux.personality.is_none(), "linux.personality"),
+    ] {
+        if !absent {
+            return Err(Error::new(format!("{property}: not supported")));
+        }
+    }
+    Ok(())
+}
+
+/// The lines of /proc/PID/timens_offsets (time_namespaces(7)).
+fn time_offsets(spec: &Spec, ns: &Namespaces) -> Result<Option<String>> {
+    let offsets = &spec.linux.time_offsets;
+    if offsets.is_empty() {
+        return Ok(None);
+    }
+    if !ns.is_new(Kind::Time) {
+        return Err(Error::new(
+            "linux.timeOffsets: time namespace offsets specified, but there is no new time namespace",
+        )
+        .hint("add {\"type\": \"time\"} to linux.namespaces"));
+    }
+    let mut lines = String::new();
+    for (clock, offset) in offsets {
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::new(format!(
+                "linux.timeOffsets: {clock:?} is neither monotonic nor boottime"
+            )));
+        }
+        if offset.nanosecs > 999_999_999 {
+            return Err(Error::new(format!(
+                "linux.timeOffsets.{clock}.nanosecs: {} is a second or more",
+                offset.nanosecs
+            )));
+        }
+        lines.push_str(&format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+    }
+    Ok(Some(lines))
+}

@@ -1,0 +1,271 @@
+//! linux.namespaces: which are new, which are the host's, and which are joined by `path`. Every path is opened and
+//! verified here, before anything exists; from then on only the descriptor is used.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use hilum_sys::namespace::{self, Kind};
+use rustix::fs::{Mode, OFlags, fstat, fstatfs, open};
+use rustix::io::Errno;
+
+use crate::error::{Context, Error, Result, errno_text};
+use crate::spec::config;
+
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// What identifies a namespace while anything refers to it: its inode in nsfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    dev: u64,
+    ino: u64,
+}
+
+impl Identity {
+    fn of(ns: BorrowedFd<'_>) -> Result<Self> {
+        let stat = fstat(ns)?;
+        Ok(Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        })
+    }
+
+    pub fn own(kind: Kind) -> Result<Self> {
+        let path = format!("/proc/self/ns/{}", kind.proc_name());
+        let stat = rustix::fs::stat(&path).at("stat", &path)?;
+        Ok(Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub struct Join {
+    pub kind: Kind,
+    pub path: String,
+    pub ns: OwnedFd,
+    /// Which element of linux.namespaces asks for it.
+    index: usize,
+    identity: Identity,
+    /// The user namespace that owns it (for a user namespace, its parent).
+    owner: Identity,
+}
+
+#[derive(Debug, Default)]
+pub struct Namespaces {
+    new: Vec<Kind>,
+    joins: Vec<Join>,
+}
+
+impl Namespaces {
+    pub fn plan(list: &[config::Namespace]) -> Result<Self> {
+        let mut it = Self::default();
+        let mut seen = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let kind = Kind::ALL
+                .into_iter()
+                .find(|kind| kind.spec_name() == entry.kind)
+                .ok_or_else(|| {
+                    Error::new(format!(
+                        "linux.namespaces[{index}].type: unknown namespace {:?}",
+                        entry.kind
+                    ))
+                })?;
+            if seen.contains(&kind) {
+                return Err(Error::new(format!(
+                    "linux.namespaces[{index}].type: malformed spec file: duplicated ns {:?}",
+                    entry.kind
+                )));
+            }
+            seen.push(kind);
+            require_kernel_support(kind, index)?;
+            match entry.path.as_str() {
+                "" => it.new.push(kind),
+                // The host's own namespace under another name is the host's namespace: joining it changes nothing, and
+                // must not make anybody believe that the container has one of its own (security record 17).
+                path => it.joins.extend(open_verified(kind, path, index)?),
+            }
+        }
+        it.verify_owners()?;
+        it.verify_pid_namespace()?;
+        Ok(it)
+    }
+
+    pub fn is_new(&self, kind: Kind) -> bool {
+        self.new.contains(&kind)
+    }
+
+    pub fn join(&self, kind: Kind) -> Option<&Join> {
+        self.joins.iter().find(|join| join.kind == kind)
+    }
+
+    /// Whether the container's namespace of this kind is not the runtime's own.
+    pub fn is_private(&self, kind: Kind) -> bool {
+        self.is_new(kind) || self.join(kind).is_some()
+    }
+
+    pub fn new_flags(&self, without: &[Kind]) -> u32 {
+        self.new
+            .iter()
+            .filter(|kind| !without.contains(kind))
+            .fold(0, |flags, kind| flags | kind.flag())
+    }
+
+    /// Whether something must happen in a process of its own before the container's first process can be cloned:
+    /// setns to a pid, time or user namespace affects only what is cloned afterwards, or cannot be done with the
+    /// parent's memory shared; the maps and offsets of new ones are written from outside, before anybody lives there.
+    pub fn needs_stage_one(&self) -> bool {
+        [Kind::User, Kind::Pid, Kind::Time]
+            .iter()
+            .any(|kind| self.join(*kind).is_some())
+            || self.is_new(Kind::User)
+            || self.is_new(Kind::Time)
+    }
+
+    /// In the order in which the kernel lets them be entered: setns(2) wants CAP_SYS_ADMIN in the user namespace that
+    /// owns the target, so what the joined user namespace owns comes behind it, and all else before.
+    pub fn into_joins(self) -> Vec<Join> {
+        let user = self.join(Kind::User).map(|join| join.identity);
+        let mut joins = self.joins;
+        joins.sort_by_key(|join| match join.kind {
+            Kind::User => 1,
+            _ if Some(join.owner) == user => 2,
+            _ => 0,
+        });
+        joins
+    }
+
+    /// Who owns a namespace decides what may be done in it: mounting proc, sysfs and mqueue, and setting sysctls, need
+    /// capabilities in its owner.
+    pub fn owned_by_container(&self, kind: Kind) -> bool {
+        match (self.is_new(Kind::User), self.join(Kind::User)) {
+            (true, _) => self.is_new(kind),
+            (false, None) => true,
+            (false, Some(user)) => match self.join(kind) {
+                Some(join) => join.owner == user.identity,
+                None => self.is_new(kind),
+            },
+        }
+    }
+
+    fn verify_owners(&self) -> Result<()> {
+        let own = Identity::own(Kind::User)?;
+        let privileged = rustix::process::geteuid().is_root();
+        let user = self.join(Kind::User).map(|join| join.identity);
+        for join in self.joins.iter().filter(|join| join.kind != Kind::User) {
+            // Root reaches what its own user namespace owns and what any of its descendants does: the ioctl that found
+            // the owner has shown that it is one of those. Anybody else needs to have become its owner's root.
+            if !privileged && Some(join.owner) != user && join.owner == own {
+                return Err(Error::new(format!(
+                    "linux.namespaces[{}].path: {} is owned by the host's user namespace: only root may join it",
+                    join.index, join.path
+                ))
+                .hint("join the user namespace that owns it, too, or run as root"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A pid namespace whose PID 1 has ended takes no new process: clone would fail with a bare ENOMEM.
+    fn verify_pid_namespace(&self) -> Result<()> {
+        let Some(join) = self.join(Kind::Pid) else {
+            return Ok(());
+        };
+        match namespace::has_init(join.ns.as_fd()) {
+            Ok(false) => Err(Error::new(format!(
+                "linux.namespaces[{}].path: sandbox gone: PID 1 of the pid namespace {} has ended",
+                join.index, join.path
+            ))),
+            // Linux before 6.11 cannot say.
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn require_kernel_support(kind: Kind, index: usize) -> Result<()> {
+    let path = format!("/proc/self/ns/{}", kind.proc_name());
+    match rustix::fs::access(&path, rustix::fs::Access::EXISTS) {
+        Err(Errno::NOENT) => Err(Error::new(format!(
+            "linux.namespaces[{index}].type: this kernel has no {} namespaces ({path} is missing)",
+            kind.spec_name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// `None`: it is the runtime's own.
+fn open_verified(kind: Kind, path: &str, index: usize) -> Result<Option<Join>> {
+    let property = || format!("linux.namespaces[{index}].path");
+    if !Path::new(path).is_absolute() {
+        return Err(Error::new(format!("{}: {path:?} is not an absolute path", property())));
+    }
+    // O_PATH first: opening a FIFO or a device for reading has effects, or waits.
+    let look =
+        open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
+    if fstatfs(&look).at("statfs", path)?.f_type as i64 != NSFS_MAGIC {
+        return Err(Error::new(format!(
+            "{}: {path} is not a namespace (not a file of nsfs)",
+            property()
+        ))
+        .path(path)
+        .hint(format!(
+            "give /proc/PID/ns/{} or a file that it is bind-mounted on",
+            kind.proc_name()
+        )));
+    }
+    let ns =
+        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
+    let actual = namespace::kind(ns.as_fd())
+        .map_err(Error::from)
+        .context(format!("{}: {path}", property()))?;
+    if actual != kind.flag() {
+        let actual = Kind::from_flag(actual).map_or("unknown", Kind::spec_name);
+        return Err(Error::new(format!(
+            "{}: {path} is of type {actual}, and linux.namespaces[{index}].type says {}",
+            property(),
+            kind.spec_name()
+        ))
+        .path(path));
+    }
+    let identity = Identity::of(ns.as_fd())?;
+    if identity == Identity::own(kind)? {
+        return Ok(None);
+    }
+    let owner = match kind {
+        Kind::User => namespace::parent(ns.as_fd()),
+        _ => namespace::owner(ns.as_fd()),
+    };
+    let owner = match owner {
+        Ok(owner) => Identity::of(owner.as_fd())?,
+        Err(Errno::PERM) => {
+            return Err(Error::new(format!(
+                "{}: {path} is owned by a user namespace that is neither this one nor below it",
+                property()
+            ))
+            .path(path));
+        }
+        Err(errno) => return Err(Error::from(errno).context(format!("{}: {path}", property()))),
+    };
+    Ok(Some(Join {
+        kind,
+        path: path.to_string(),
+        ns,
+        index,
+        identity,
+        owner,
+    }))
+}
+
+fn gone(path: &str, errno: Errno, property: &str) -> Error {
+    let error = Error::from(errno)
+        .context(format!("{property}: open {path}"))
+        .path(path);
+    match (errno, path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/'))) {
+        (Errno::NOENT, Some((pid, _))) if pid.bytes().all(|b| b.is_ascii_digit()) => Error::new(format!(
+            "{property}: sandbox gone: {path}: no process {pid} ({})",
+            errno_text(errno)
+        ))
+        .path(path),
+        _ => error,
+    }
+}

@@ -1,0 +1,324 @@
+//! process: who it is, what it may do, and what is executed. The order is the kernel's: what needs a right comes before
+//! the right goes.
+
+use hilum_init::step::{self, Step};
+use hilum_sys::namespace::Kind;
+
+use super::namespace::Namespaces;
+use super::{Builder, Request, capability, hooks, passwd, sysctl};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::spec::config::{self, Process};
+
+/// getrlimit(2); the numbers of x86, arm and most others.
+const RLIMITS: [&str; 16] = [
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
+];
+
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// Everything behind pivot_root.
+pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
+    let process = process(req.spec)?;
+    b.push(Step::NewSession);
+    names(b, req.spec, ns)?;
+    sysctl::plan(b, req.spec, ns)?;
+    labels(b, req, process)?;
+    refuse_unsupported(process)?;
+    limits(b, process)?;
+
+    let seccomp = req.seccomp.map(|filter| Step::Seccomp { flags: filter.flags() });
+    if seccomp.is_some() {
+        b.push(Step::Wait(step::Point::Seccomp));
+    }
+    let cwd = b.text(&process.cwd, "process.cwd")?;
+    b.push(Step::Chdir {
+        path: cwd,
+        again: false,
+    });
+    // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)).
+    if let (Some(step), false) = (seccomp, process.no_new_privileges) {
+        b.push(step);
+    }
+    b.push(Step::OwnStdio {
+        uid: process.user.uid,
+        terminal: process.terminal,
+    });
+    identity(b, req, process)?;
+    b.push(Step::Umask {
+        mask: process.user.umask.unwrap_or(DEFAULT_UMASK) & 0o777,
+    });
+    b.push(Step::Chdir { path: cwd, again: true });
+    if process.no_new_privileges {
+        b.push(Step::NoNewPrivileges);
+    }
+    let env = environment(req, process)?;
+    let name = process.args.first().map(String::as_str).unwrap_or_default();
+    let program = b.text(name, "process.args[0]")?;
+    b.push(Step::FindProgram {
+        program,
+        candidates: candidates(b, name, &env)?,
+    });
+    b.push(Step::Wait(step::Point::Ready));
+    if req.wait_for_start {
+        b.push(Step::AwaitStart);
+    }
+    hooks::before_exec(b, req)?;
+    // As late as can be: what runs between a filter and exec must be allowed by it.
+    if let (Some(step), true) = (seccomp, process.no_new_privileges) {
+        b.push(step);
+    }
+    let step = Step::Exec {
+        args: b.texts(&process.args, "process.args")?,
+        env: b.texts(&env, "process.env")?,
+    };
+    b.push(step);
+    Ok(())
+}
+
+fn process(spec: &config::Spec) -> Result<&Process> {
+    let process = spec.process.as_ref().ok_or_else(|| Error::new("process: missing"))?;
+    if process.args.is_empty() {
+        return Err(Error::new("process.args: must not be empty"));
+    }
+    if process.args.first().is_some_and(String::is_empty) {
+        return Err(Error::new(
+            "process.args[0]: exec: \"\": executable file not found in $PATH",
+        ));
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(Error::new(format!(
+            "process.cwd: {:?} is not an absolute path",
+            process.cwd
+        )));
+    }
+    Ok(process)
+}
+
+fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()> {
+    for (value, property) in [(&spec.hostname, "hostname"), (&spec.domainname, "domainname")] {
+        if value.is_empty() {
+            continue;
+        }
+        if !ns.is_private(Kind::Uts) {
+            return Err(Error::new(format!(
+                "{property}: unable to set {property} without a private UTS namespace"
+            ))
+            .hint("add {\"type\": \"uts\"} to linux.namespaces"));
+        }
+        if let Some(join) = ns.join(Kind::Uts) {
+            log::debug(&format!(
+                "{property}: sets the name of all in the joined uts namespace {}",
+                join.path
+            ));
+        }
+        let name = b.text(value, property)?;
+        b.push(if property == "hostname" {
+            Step::Hostname { name }
+        } else {
+            Step::Domainname { name }
+        });
+    }
+    Ok(())
+}
+
+/// Files of /proc/self/attr take effect at the next exec (proc_pid_attr(5)).
+fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<()> {
+    if !process.apparmor_profile.is_empty() {
+        if !req.apparmor {
+            return Err(Error::new(format!(
+                "process.apparmorProfile: cannot apply {:?}: AppArmor is not enabled on this host",
+                process.apparmor_profile
+            ))
+            .hint("remove the property, or boot with apparmor=1 security=apparmor"));
+        }
+        let value = b.text(format!("exec {}", process.apparmor_profile), "process.apparmorProfile")?;
+        // Linux 5.8 gave AppArmor a directory of its own; the old file is whichever module's comes first.
+        let path = match rustix::fs::access("/proc/self/attr/apparmor/exec", rustix::fs::Access::EXISTS) {
+            Ok(()) => "self/attr/apparmor/exec",
+            Err(_) => "self/attr/exec",
+        };
+        b.push(Step::ProcWrite {
+            path: b.text(path, "")?,
+            value,
+            unless_equal: false,
+        });
+    }
+    if !process.selinux_label.is_empty() {
+        if !req.selinux {
+            return Err(Error::new("process.selinuxLabel: SELinux is not enabled on this host")
+                .hint("remove the property, or boot with security=selinux"));
+        }
+        let value = b.text(&process.selinux_label, "process.selinuxLabel")?;
+        b.push(Step::ProcWrite {
+            path: b.text("self/attr/exec", "")?,
+            value,
+            unless_equal: false,
+        });
+    }
+    Ok(())
+}
+
+pub fn oom_score(b: &mut Builder<'_>, spec: &config::Spec) -> Result<()> {
+    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+        if !(-1000..=1000).contains(&score) {
+            return Err(Error::new(format!(
+                "process.oomScoreAdj: {score} is not between -1000 and 1000"
+            )));
+        }
+        let (path, value) = (b.text("self/oom_score_adj", "")?, b.text(score.to_string(), "")?);
+        b.push(Step::ProcWrite {
+            path,
+            value,
+            unless_equal: true,
+        });
+    }
+    Ok(())
+}
+
+fn refuse_unsupported(process: &Process) -> Result<()> {
+    for (absent, property) in [
+        (process.scheduler.is_none(), "process.scheduler"),
+        (process.io_priority.is_none(), "process.ioPriority"),
+        (process.exec_cpu_affinity.is_none(), "process.execCPUAffinity"),
+    ] {
+        if !absent {
+            return Err(Error::new(format!("{property}: not supported")));
+        }
+    }
+    Ok(())
+}
+
+fn limits(b: &mut Builder<'_>, process: &Process) -> Result<()> {
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        let property = format!("process.rlimits[{index}]");
+        let resource = RLIMITS.iter().position(|name| *name == limit.kind);
+        let resource =
+            resource.ok_or_else(|| Error::new(format!("{property}.type: unknown limit {:?}", limit.kind)))?;
+        if process.rlimits.iter().take(index).any(|other| other.kind == limit.kind) {
+            return Err(Error::new(format!("{property}.type: {} is there twice", limit.kind)));
+        }
+        if limit.soft > limit.hard {
+            return Err(Error::new(format!(
+                "{property}: the soft limit {} is above the hard limit {}",
+                limit.soft, limit.hard
+            )));
+        }
+        b.push(Step::Rlimit {
+            resource: resource as u32,
+            soft: limit.soft,
+            hard: limit.hard,
+        });
+    }
+    Ok(())
+}
+
+fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<()> {
+    let none = config::Capabilities::default();
+    let wanted = process.capabilities.as_ref().unwrap_or(&none);
+    let available = capability::available();
+    let mut unknown = Vec::new();
+    let mut mask = |names| {
+        let (mask, not_known) = capability::mask(names, available);
+        unknown.extend(not_known);
+        mask
+    };
+    let (bounding, effective, permitted, ambient) = (
+        mask(&wanted.bounding),
+        mask(&wanted.effective),
+        mask(&wanted.permitted),
+        mask(&wanted.ambient),
+    );
+    mask(&wanted.inheritable);
+    if !unknown.is_empty() {
+        unknown.sort_unstable();
+        unknown.dedup();
+        log::warn(&format!(
+            "ignoring unknown or unavailable capabilities: [{}]",
+            unknown.join(" ")
+        ));
+    }
+    if effective & !permitted != 0 {
+        return Err(Error::new(
+            "process.capabilities.effective: holds what process.capabilities.permitted does not",
+        ));
+    }
+    b.push(Step::BoundingSet { keep: bounding });
+    let groups = match req.setgroups_denied {
+        false => Some(b.words(&process.user.additional_gids)),
+        true if process.user.additional_gids.is_empty() => None,
+        true => {
+            return Err(
+                Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
+                    .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"),
+            );
+        }
+    };
+    b.push(Step::User {
+        uid: process.user.uid,
+        gid: process.user.gid,
+        groups,
+    });
+    // Inheritable capabilities come back with the next exec of a file that has them: they are empty, but for those that
+    // the kernel wants there to make them ambient (CVE-2022-29162 and its kin).
+    let ambient = ambient & permitted;
+    b.push(Step::Capabilities(step::Capabilities {
+        effective,
+        permitted,
+        inheritable: ambient,
+        ambient,
+    }));
+    Ok(())
+}
+
+fn environment(req: &Request<'_>, process: &Process) -> Result<Vec<String>> {
+    let mut env = process.env.clone();
+    if let Some(bad) = env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
+        return Err(Error::new(format!("process.env: {bad:?} is not NAME=VALUE")));
+    }
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        let home = passwd::home(&req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
+        env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
+    }
+    env.extend(req.extra_env.iter().cloned());
+    Ok(env)
+}
+
+/// Where execvp(3) would look, in the container's PATH.
+fn candidates<'a>(b: &Builder<'a>, program: &str, env: &[String]) -> Result<step::Strs<'a>> {
+    if program.contains('/') {
+        return b.texts(&[program], "process.args");
+    }
+    let path = env
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or_default();
+    let candidates: Vec<_> = path
+        .split(':')
+        .filter(|_| !path.is_empty())
+        .map(|dir| {
+            if dir.is_empty() {
+                format!("./{program}")
+            } else {
+                format!("{dir}/{program}")
+            }
+        })
+        .collect();
+    b.texts(&candidates, "process.env")
+}

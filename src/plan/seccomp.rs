@@ -1,0 +1,389 @@
+//! `linux.seccomp`: from names in config.json to the classic BPF program that the kernel runs at every system call.
+//!
+//! `plan` looks at everything that can be wrong and is cheap. `compile` takes milliseconds for a usual profile, so the
+//! parent calls it while the child mounts. What is accepted, and what it means, is as in runc.
+
+mod enosys;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{Read, Seek};
+
+use libseccomp::error::SeccompError;
+use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, ScmpVersion};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::error::{Context, Error, Result};
+use crate::spec::config::{Seccomp, SyscallArg};
+
+const EPERM: u16 = 1;
+/// The kernel's MAX_ERRNO; libseccomp refuses more.
+const MAX_ERRNO: u32 = 4095;
+/// The kernel's BPF_MAXINSNS.
+const MAX_INSTRUCTIONS: usize = 4096;
+const INSTRUCTION_SIZE: usize = 8;
+/// A system call has no more arguments than this.
+const MAX_ARGS: u32 = 6;
+
+// linux/seccomp.h
+const LOG: u32 = 1 << 1;
+const SPEC_ALLOW: u32 = 1 << 2;
+const NEW_LISTENER: u32 = 1 << 3;
+const WAIT_KILLABLE_RECV: u32 = 1 << 5;
+
+/// With the value that SCMP_ACT_ERRNO and SCMP_ACT_TRACE have where the profile names none.
+const ACTIONS: &[(&str, ScmpAction)] = &[
+    ("SCMP_ACT_ALLOW", ScmpAction::Allow),
+    ("SCMP_ACT_ERRNO", ScmpAction::Errno(EPERM as i32)),
+    ("SCMP_ACT_KILL", ScmpAction::KillThread),
+    ("SCMP_ACT_KILL_PROCESS", ScmpAction::KillProcess),
+    ("SCMP_ACT_KILL_THREAD", ScmpAction::KillThread),
+    ("SCMP_ACT_LOG", ScmpAction::Log),
+    ("SCMP_ACT_NOTIFY", ScmpAction::Notify),
+    ("SCMP_ACT_TRACE", ScmpAction::Trace(EPERM)),
+    ("SCMP_ACT_TRAP", ScmpAction::Trap),
+];
+
+const OPERATORS: &[(&str, ScmpCompareOp)] = &[
+    ("SCMP_CMP_EQ", ScmpCompareOp::Equal),
+    ("SCMP_CMP_GE", ScmpCompareOp::GreaterEqual),
+    ("SCMP_CMP_GT", ScmpCompareOp::Greater),
+    ("SCMP_CMP_LE", ScmpCompareOp::LessOrEqual),
+    ("SCMP_CMP_LT", ScmpCompareOp::Less),
+    ("SCMP_CMP_MASKED_EQ", ScmpCompareOp::MaskedEqual(0)),
+    ("SCMP_CMP_NE", ScmpCompareOp::NotEqual),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Arch {
+    scmp: ScmpArch,
+    /// AUDIT_ARCH_* of linux/audit.h, the `arch` of the kernel's `struct seccomp_data`.
+    audit: u32,
+}
+
+const fn arch(scmp: ScmpArch, audit: u32) -> Arch {
+    Arch { scmp, audit }
+}
+
+const ARCHS: &[(&str, Arch)] = &[
+    ("SCMP_ARCH_AARCH64", arch(ScmpArch::Aarch64, 0xc000_00b7)),
+    ("SCMP_ARCH_ARM", arch(ScmpArch::Arm, 0x4000_0028)),
+    ("SCMP_ARCH_LOONGARCH64", arch(ScmpArch::Loongarch64, 0xc000_0102)),
+    ("SCMP_ARCH_MIPS", arch(ScmpArch::Mips, 0x0000_0008)),
+    ("SCMP_ARCH_MIPS64", arch(ScmpArch::Mips64, 0x8000_0008)),
+    ("SCMP_ARCH_MIPS64N32", arch(ScmpArch::Mips64N32, 0xa000_0008)),
+    ("SCMP_ARCH_MIPSEL", arch(ScmpArch::Mipsel, 0x4000_0008)),
+    ("SCMP_ARCH_MIPSEL64", arch(ScmpArch::Mipsel64, 0xc000_0008)),
+    ("SCMP_ARCH_MIPSEL64N32", arch(ScmpArch::Mipsel64N32, 0xe000_0008)),
+    ("SCMP_ARCH_PPC", arch(ScmpArch::Ppc, 0x0000_0014)),
+    ("SCMP_ARCH_PPC64", arch(ScmpArch::Ppc64, 0x8000_0015)),
+    ("SCMP_ARCH_PPC64LE", arch(ScmpArch::Ppc64Le, 0xc000_0015)),
+    ("SCMP_ARCH_RISCV64", arch(ScmpArch::Riscv64, 0xc000_00f3)),
+    ("SCMP_ARCH_S390", arch(ScmpArch::S390, 0x0000_0016)),
+    ("SCMP_ARCH_S390X", arch(ScmpArch::S390X, 0x8000_0016)),
+    // To the kernel x32 is x86_64 with bit 30 set in the number of the system call.
+    ("SCMP_ARCH_X32", arch(ScmpArch::X32, 0xc000_003e)),
+    ("SCMP_ARCH_X86", arch(ScmpArch::X86, 0x4000_0003)),
+    ("SCMP_ARCH_X86_64", arch(ScmpArch::X8664, 0xc000_003e)),
+];
+
+const FLAGS: &[(&str, u32)] = &[
+    // Concerns the other threads of a process; the one that installs the filter has none.
+    ("SECCOMP_FILTER_FLAG_TSYNC", 0),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_LOG", LOG),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV),
+];
+
+fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(name, _)| *name).collect()
+}
+
+fn lookup<T: Copy>(what: &str, table: &[(&'static str, T)], name: &str) -> Result<T> {
+    let found = table.iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Error::new(format!("unknown {what} {name:?}")))
+}
+
+pub fn known_actions() -> Vec<&'static str> {
+    names(ACTIONS)
+}
+
+pub fn known_operators() -> Vec<&'static str> {
+    names(OPERATORS)
+}
+
+pub fn known_archs() -> Vec<&'static str> {
+    names(ARCHS)
+}
+
+pub fn known_flags() -> Vec<&'static str> {
+    names(FLAGS)
+}
+
+/// The known flags that this kernel takes.
+pub fn supported_flags() -> Vec<&'static str> {
+    FLAGS
+        .iter()
+        .filter(|(_, flag)| *flag != WAIT_KILLABLE_RECV || has_wait_killable())
+        .map(|(name, _)| *name)
+        .collect()
+}
+
+/// libseccomp's version, `x.y.z`.
+pub fn version() -> String {
+    ScmpVersion::current().map(|v| v.to_string()).unwrap_or_default()
+}
+
+/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV came with Linux 5.19; the other flags are older than our floor. libseccomp
+/// is not asked: it knows the flag from 2.6 on, but only the kernel gets to see it.
+fn has_wait_killable() -> bool {
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(19))
+}
+
+/// A profile that was found valid, not yet compiled.
+#[derive(Debug)]
+pub struct Filter<'a> {
+    default: ScmpAction,
+    /// The native one first.
+    archs: Vec<Arch>,
+    flags: u32,
+    rules: Vec<Rule<'a>>,
+    /// Every name in the profile, also of rules that need no instructions.
+    names: Vec<&'a str>,
+    unknown: Vec<&'a str>,
+}
+
+#[derive(Debug)]
+struct Rule<'a> {
+    name: &'a str,
+    syscall: ScmpSyscall,
+    action: ScmpAction,
+    /// All of them must hold.
+    conditions: Vec<ScmpArgCompare>,
+}
+
+/// Rejects, with the path of the property, what can not be compiled; `None` if there is nothing to install.
+pub fn plan(config: &Seccomp) -> Result<Option<Filter<'_>>> {
+    if config.default_action.is_empty() && config.syscalls.is_empty() {
+        return Ok(None);
+    }
+    let default = lookup("action", ACTIONS, &config.default_action).context("linux.seccomp.defaultAction")?;
+    let default = with_value(default, config.default_errno_ret).context("linux.seccomp.defaultErrnoRet")?;
+    if default == ScmpAction::Notify {
+        // The listener could not be handed over without one more system call, which would already wait for it.
+        return Err(Error::new(
+            "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
+        ));
+    }
+    let mut filter = Filter {
+        default,
+        archs: architectures(config)?,
+        flags: 0,
+        rules: Vec::new(),
+        names: config
+            .syscalls
+            .iter()
+            .flat_map(|rule| &rule.names)
+            .map(String::as_str)
+            .collect(),
+        unknown: Vec::new(),
+    };
+    filter.add_rules(config)?;
+    filter.flags = flags(config)?;
+    Ok(Some(filter))
+}
+
+/// The native architecture always belongs to a filter, also where the profile lists others only.
+fn architectures(config: &Seccomp) -> Result<Vec<Arch>> {
+    let native = ScmpArch::native();
+    let mut archs: Vec<_> = ARCHS
+        .iter()
+        .map(|(_, arch)| *arch)
+        .filter(|arch| arch.scmp == native)
+        .collect();
+    // An empty filter costs microseconds, and knows which architectures this library can have in one program.
+    let mut probe = ScmpFilterContext::new(ScmpAction::Allow)
+        .map_err(lib)
+        .context("linux.seccomp")?;
+    for (i, name) in config.architectures.iter().enumerate() {
+        let at = || format!("linux.seccomp.architectures[{i}]");
+        let arch = lookup("architecture", ARCHS, name).with_context(at)?;
+        let refused = |e| {
+            lib(e).context(format!(
+                "{name} cannot be filtered together with the native architecture"
+            ))
+        };
+        probe.add_arch(arch.scmp).map_err(refused).with_context(at)?;
+        if !archs.contains(&arch) {
+            archs.push(arch);
+        }
+    }
+    Ok(archs)
+}
+
+fn flags(config: &Seccomp) -> Result<u32> {
+    let notify = config
+        .syscalls
+        .iter()
+        .any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty());
+    if notify && config.listener_path.is_empty() {
+        return Err(Error::new(
+            "linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY",
+        ));
+    }
+    let mut flags = if notify { NEW_LISTENER } else { 0 };
+    if config.flags.is_none() {
+        // Without it, every process under the filter would pay for the mitigation of Speculative Store Bypass.
+        flags |= SPEC_ALLOW;
+    }
+    for (i, name) in config.flags.iter().flatten().enumerate() {
+        let at = || format!("linux.seccomp.flags[{i}]");
+        let flag = lookup("flag", FLAGS, name).with_context(at)?;
+        if flag == WAIT_KILLABLE_RECV && !has_wait_killable() {
+            return Err(Error::new(format!("{name} needs Linux 5.19")).context(at()));
+        }
+        if flag == WAIT_KILLABLE_RECV && !notify {
+            return Err(Error::new(format!("{name} needs a rule with the action SCMP_ACT_NOTIFY")).context(at()));
+        }
+        flags |= flag;
+    }
+    Ok(flags)
+}
+
+/// `errnoRet`. It means nothing to the other actions, and profiles that have it there do exist.
+fn with_value(action: ScmpAction, value: Option<u32>) -> Result<ScmpAction> {
+    let Some(value) = value else { return Ok(action) };
+    let range = |max| Error::new(format!("{value} is not in 0 to {max}"));
+    match action {
+        ScmpAction::Errno(_) if value > MAX_ERRNO => Err(range(MAX_ERRNO)),
+        ScmpAction::Errno(_) => Ok(ScmpAction::Errno(value as i32)),
+        ScmpAction::Trace(_) => u16::try_from(value)
+            .map(ScmpAction::Trace)
+            .map_err(|_| range(u16::MAX.into())),
+        other => Ok(other),
+    }
+}
+
+/// The sets of conditions under which one rule of the profile applies: a single one, of which all must hold. But
+/// libseccomp compares an argument only once in a rule: where one is named twice, any of the conditions will do.
+fn alternatives(rule: usize, args: &[SyscallArg]) -> Result<Vec<Vec<ScmpArgCompare>>> {
+    let mut conditions = Vec::with_capacity(args.len());
+    let (mut seen, mut twice) = (0u32, false);
+    for (i, arg) in args.iter().enumerate() {
+        let at = |property| format!("linux.seccomp.syscalls[{rule}].args[{i}].{property}");
+        let op = lookup("operator", OPERATORS, &arg.op).with_context(|| at("op"))?;
+        if arg.index >= MAX_ARGS {
+            return Err(Error::new(format!("{} is not in 0 to {}", arg.index, MAX_ARGS - 1)).context(at("index")));
+        }
+        twice |= seen & (1 << arg.index) != 0;
+        seen |= 1 << arg.index;
+        conditions.push(match op {
+            ScmpCompareOp::MaskedEqual(_) => {
+                ScmpArgCompare::new(arg.index, ScmpCompareOp::MaskedEqual(arg.value), arg.value_two)
+            }
+            op => ScmpArgCompare::new(arg.index, op, arg.value),
+        });
+    }
+    Ok(if twice {
+        conditions.into_iter().map(|condition| vec![condition]).collect()
+    } else {
+        vec![conditions]
+    })
+}
+
+/// libseccomp's error in the project's words.
+fn lib(e: SeccompError) -> Error {
+    Error::new(format!("libseccomp: {e}"))
+}
+
+impl<'a> Filter<'a> {
+    /// SECCOMP_FILTER_FLAG_* for seccomp(2).
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// The names of system calls that libseccomp does not know, for the debug log: profiles are written for more
+    /// architectures and newer kernels than one machine has.
+    pub fn unknown_syscalls(&self) -> &[&'a str] {
+        &self.unknown
+    }
+
+    fn add_rules(&mut self, config: &'a Seccomp) -> Result<()> {
+        for (i, rule) in config.syscalls.iter().enumerate() {
+            let at = |property| format!("linux.seccomp.syscalls[{i}].{property}");
+            let action = lookup("action", ACTIONS, &rule.action).with_context(|| at("action"))?;
+            let action = with_value(action, rule.errno_ret).with_context(|| at("errnoRet"))?;
+            let alternatives = alternatives(i, &rule.args)?;
+            for (j, name) in rule.names.iter().enumerate() {
+                let reject = |why| Err(Error::new(why).context(format!("linux.seccomp.syscalls[{i}].names[{j}]")));
+                if name.is_empty() {
+                    return reject("an empty name");
+                }
+                // The init process needs it to hand over the listener, and would wait for itself.
+                if action == ScmpAction::Notify && name == "write" {
+                    return reject("SCMP_ACT_NOTIFY cannot be used for write");
+                }
+                // libseccomp refuses a rule that changes nothing.
+                if action == self.default {
+                    continue;
+                }
+                let Ok(syscall) = ScmpSyscall::from_name(name) else {
+                    self.unknown.push(name);
+                    continue;
+                };
+                self.rules.extend(alternatives.iter().map(|all| Rule {
+                    name,
+                    syscall,
+                    action,
+                    conditions: all.clone(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The program, an array of `struct sock_filter`.
+    pub fn compile(&self) -> Result<Vec<u8>> {
+        let mut program = enosys::stub(self);
+        program.extend(self.translate().context("compile linux.seccomp")?);
+        let instructions = program.len() / INSTRUCTION_SIZE;
+        if instructions > MAX_INSTRUCTIONS {
+            let what = format!("the program has {instructions} instructions, the kernel takes {MAX_INSTRUCTIONS}");
+            return Err(Error::new(what).context("compile linux.seccomp"));
+        }
+        Ok(program)
+    }
+
+    fn translate(&self) -> Result<Vec<u8>> {
+        let mut context = ScmpFilterContext::new(self.default).map_err(lib)?;
+        for arch in &self.archs {
+            context.add_arch(arch.scmp).map_err(lib)?;
+        }
+        // A binary search for the number of the system call, not a list of comparisons. libseccomp up to 2.5.4
+        // generates nonsense from it if there are no rules; below some 32 there is nothing to win either.
+        if self.rules.len() > 32 {
+            context.set_ctl_optimize(2).map_err(lib)?;
+        }
+        for rule in &self.rules {
+            let added = context.add_rule_conditional(rule.action, rule.syscall, &rule.conditions);
+            added
+                .map_err(lib)
+                .with_context(|| format!("add the rule for {}", rule.name))?;
+        }
+        let mut file = File::from(memfd_create("seccomp", MemfdFlags::CLOEXEC).context("create a memfd")?);
+        context.export_bpf(&file).map_err(lib)?;
+        let mut program = Vec::new();
+        file.rewind()
+            .and_then(|()| file.read_to_end(&mut program))
+            .context("read the program")?;
+        Ok(program)
+    }
+}

@@ -1,0 +1,152 @@
+//! A failure in the child, put into words: the parent holds the same list of steps.
+
+use hilum_init::step::{Step, Str};
+use rustix::io::Errno;
+use rustix::process::WaitIdStatus;
+
+use crate::error::{Error, errno_text};
+use crate::plan::{Plan, describe};
+use crate::state::State;
+
+/// The errno of a step, with what the step was doing, on which path, and what helps.
+pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
+    let Some(step) = step else {
+        return Error::from(errno).context("read the plan");
+    };
+    if let Some(error) = program(step, errno) {
+        return error.step(describe(step));
+    }
+    let mut error = match (step, errno) {
+        (Step::Hook(_), Errno::CANCELED) => Error::new(format!("failed, output: {detail}")),
+        _ if detail.is_empty() => Error::from(errno),
+        _ => Error::from(errno).context(detail),
+    };
+    error = error.context(describe(step)).step(describe(step));
+    if let Some(path) = path(step) {
+        error = error.path(path.0.to_string_lossy().as_ref());
+    }
+    match hint(step, errno) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Callers look for these texts, and choose the exit code of `docker run` by them: in lower case, as runc writes them.
+fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
+    let name = |args: &hilum_init::step::Strs<'_>| {
+        args.iter()
+            .next()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    let reason = errno_text(errno).to_lowercase();
+    let text = match step {
+        Step::FindProgram { program, .. } => {
+            let program = program.0.to_string_lossy();
+            match errno {
+                Errno::NOENT if !program.contains('/') => {
+                    format!("exec: {program:?}: executable file not found in $PATH")
+                }
+                Errno::NOENT | Errno::NOTDIR => format!("exec: {program:?}: stat {program}: {reason}"),
+                _ => format!("exec: {program:?}: {reason}"),
+            }
+        }
+        Step::Exec { args, .. } => format!("exec {}: {reason}", name(args)),
+        Step::Chdir { path, .. } => {
+            format!(
+                "chdir to cwd ({:?}) set in config.json failed: {reason}",
+                path.0.to_string_lossy()
+            )
+        }
+        _ => return None,
+    };
+    Some(Error::from(errno).replace(format!("unable to start container process: {text}")))
+}
+
+fn path<'s>(step: &Step<'s>) -> Option<Str<'s>> {
+    match step {
+        Step::Mount(it) => Some(it.target),
+        Step::Bind(it) => Some(it.target),
+        Step::Remount { target: path, .. }
+        | Step::PrivateParent { path }
+        | Step::OpenRoot { path, .. }
+        | Step::OpenRootInPlace { path }
+        | Step::Directory { path }
+        | Step::Node { path, .. }
+        | Step::Symlink { path, .. }
+        | Step::Mask { path }
+        | Step::ReadonlyPath { path } => Some(*path),
+        Step::Hook(it) => Some(it.path),
+        _ => None,
+    }
+}
+
+fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::Rlimit { .. }, Errno::PERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE on the host"),
+        (Step::Mount(_), Errno::NODEV) => Some("this kernel does not know the file system (see /proc/filesystems)"),
+        (Step::Node { .. }, Errno::PERM) => Some("making a device needs CAP_MKNOD"),
+        (Step::Pivot { .. }, Errno::INVAL) => Some("where / is an initramfs, pivot_root cannot work: use --no-pivot"),
+        (Step::SessionKeyring { .. }, Errno::DQUOT) => {
+            Some("the keyring quota of this user is used up (/proc/sys/kernel/keys/maxkeys), or use --no-new-keyring")
+        }
+        (Step::Fork { .. }, Errno::NOMEM) => Some("the joined pid namespace has lost its PID 1"),
+        (Step::Unshare { .. } | Step::Fork { .. }, Errno::NOSPC) => {
+            Some("a limit of /proc/sys/user/max_*_namespaces is reached")
+        }
+        _ => None,
+    }
+}
+
+/// The same in `start`, which has only the names of the steps that were left.
+pub fn late(state: &State, at: usize, errno: Errno, detail: &str) -> Error {
+    let steps = &state.steps_after_start;
+    let name = at.checked_sub(steps.first).and_then(|i| steps.names.get(i)).cloned();
+    let name = name.unwrap_or_else(|| format!("step {at}"));
+    let cause = match detail {
+        "" => Error::from(errno),
+        detail => Error::from(errno).replace(format!("{detail} ({})", errno_text(errno).to_lowercase())),
+    };
+    let text = format!(
+        "unable to start container process: {name}: {}",
+        cause.to_string().to_lowercase()
+    );
+    cause.replace(text).step(name)
+}
+
+/// The clone itself, or the execution of the init program, failed.
+pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
+    let names: Vec<_> = hilum_sys::namespace::Kind::ALL
+        .into_iter()
+        .filter(|kind| plan.clone_kinds & kind.flag() != 0)
+        .map(hilum_sys::namespace::Kind::spec_name)
+        .collect();
+    let error = Error::from(errno).context(format!(
+        "start the container's process with new {} namespaces",
+        names.join(", ")
+    ));
+    match errno {
+        Errno::PERM => error.hint("only root may do this without a user namespace in linux.namespaces"),
+        Errno::NOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
+        Errno::NOMEM if plan.memory_limit.is_some() => error.hint("the memory limit of the container is too small"),
+        Errno::AGAIN => error.hint("the limit on processes (RLIMIT_NPROC or pids.max) is reached"),
+        _ => error,
+    }
+}
+
+/// The init program ended and said nothing.
+pub fn silent(plan: &Plan<'_>, at: usize, status: Option<WaitIdStatus>) -> Error {
+    let doing = plan.steps.get(at).map(describe).unwrap_or_default();
+    let how = match status {
+        Some(status) if status.killed() || status.dumped() => {
+            format!("killed by signal {}", status.terminating_signal().unwrap_or_default())
+        }
+        Some(status) => format!("ended with status {}", status.exit_status().unwrap_or_default()),
+        None => "ended".to_string(),
+    };
+    let error = Error::new(format!("init {how} at step {at}, {doing}")).step(doing);
+    match (status.and_then(|status| status.terminating_signal()), plan.memory_limit) {
+        (Some(9), Some(limit)) => error.hint(format!("the memory limit of {limit} bytes may be too small")),
+        _ => error,
+    }
+}

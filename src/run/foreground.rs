@@ -1,0 +1,235 @@
+//! A container in the foreground: its signals, its terminal, its exit code.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use hilum_sys::signal::{SignalFd, send};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use crate::error::{Context, Result};
+
+const SIGCHLD: i32 = 17;
+const SIGURG: i32 = 23;
+const SIGWINCH: i32 = 28;
+
+/// Holds the container's process until it ends, and answers with the code to exit with.
+///
+/// `signals` must have been blocked before the process was let go, or one that comes early ends the runtime instead.
+pub fn hold(pidfd: &OwnedFd, signals: &SignalFd, terminal: Option<OwnedFd>) -> Result<i32> {
+    let mut relay = terminal.map(Relay::new).transpose()?;
+    loop {
+        let mut events = [PollFlags::empty(); 4];
+        {
+            let mut fds = vec![PollFd::new(pidfd, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+            if let Some(relay) = &relay {
+                relay.watch(&mut fds);
+            }
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => continue,
+                other => other.context("poll")?,
+            };
+            for (event, fd) in events.iter_mut().zip(&fds) {
+                *event = fd.revents();
+            }
+        }
+        let [ended, signalled, ..] = events;
+        if let Some(relay) = &mut relay {
+            relay.carry(&events[2..])?;
+        }
+        if !signalled.is_empty() {
+            while let Some(signal) = signals.next().context("read a signal")? {
+                on_signal(signal, pidfd.as_fd(), relay.as_ref())?;
+            }
+        }
+        if !ended.is_empty() {
+            if let Some(relay) = &mut relay {
+                relay.drain();
+            }
+            let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context("wait")?;
+            return Ok(status.map_or(1, exit_code));
+        }
+    }
+}
+
+/// 128 and the signal's number, as shells say it.
+fn exit_code(status: WaitIdStatus) -> i32 {
+    status
+        .exit_status()
+        .or(status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(1)
+}
+
+fn on_signal(signal: i32, pidfd: BorrowedFd<'_>, relay: Option<&Relay>) -> Result<()> {
+    match signal {
+        // As a subreaper, this process inherits the container's orphans. Its own child is left for `hold`.
+        SIGCHLD => reap_orphans(pidfd),
+        SIGWINCH => relay.map_or(Ok(()), Relay::resize),
+        // Of use to the language runtimes that send it to themselves, and to nobody else.
+        SIGURG => Ok(()),
+        _ => match send(pidfd, signal) {
+            Err(Errno::SRCH) => Ok(()),
+            other => other.context(format!("forward signal {signal}")),
+        },
+    }
+}
+
+fn reap_orphans(pidfd: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ours = waitid(WaitId::PidFd(pidfd), look).ok().flatten().is_some();
+        if ours {
+            return Ok(());
+        }
+        match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(Errno::CHILD) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Bytes between our own terminal (or whatever the standard streams are) and the container's.
+struct Relay {
+    master: OwnedFd,
+    /// As our terminal was before it was made raw.
+    restore: Option<Termios>,
+    stdin_open: bool,
+    master_open: bool,
+    /// Read from stdin and not yet taken by the container's terminal.
+    pending: Vec<u8>,
+}
+
+impl Relay {
+    fn new(master: OwnedFd) -> Result<Self> {
+        let stdin = rustix::stdio::stdin();
+        let restore = match isatty(stdin) {
+            true => Some(tcgetattr(stdin).context("tcgetattr")?),
+            false => None,
+        };
+        rustix::io::ioctl_fionbio(&master, true).context("make the terminal non-blocking")?;
+        let it = Self {
+            master,
+            restore,
+            stdin_open: true,
+            master_open: true,
+            pending: Vec::new(),
+        };
+        if let Some(termios) = &it.restore {
+            let mut raw = termios.clone();
+            raw.make_raw();
+            // Output is the container's terminal's work; a lone newline on ours still returns the carriage.
+            raw.output_modes = termios.output_modes;
+            tcsetattr(stdin, OptionalActions::Now, &raw).context("make the terminal raw")?;
+            it.resize()?;
+        }
+        Ok(it)
+    }
+
+    fn resize(&self) -> Result<()> {
+        match tcgetwinsize(rustix::stdio::stdin()) {
+            Ok(size) => tcsetwinsize(&self.master, size).context("resize the container's terminal"),
+            Err(_) => Ok(()), // not a terminal: no size to pass on
+        }
+    }
+
+    fn watch<'f>(&'f self, fds: &mut Vec<PollFd<'f>>) {
+        let stdin = if self.stdin_open && self.pending.is_empty() {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        let mut master = if self.master_open {
+            PollFlags::IN
+        } else {
+            PollFlags::empty()
+        };
+        if !self.pending.is_empty() {
+            master |= PollFlags::OUT;
+        }
+        // A descriptor that is done still reports its hang-up, which would make the loop spin.
+        if self.master_open {
+            fds.push(PollFd::new(&self.master, master));
+        }
+        if !stdin.is_empty() {
+            fds.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), stdin));
+        }
+    }
+
+    /// In the order of `watch`.
+    fn carry(&mut self, events: &[PollFlags]) -> Result<()> {
+        let mut events = events.iter().copied();
+        let mut event = |watched: bool| events.next().filter(|_| watched).unwrap_or(PollFlags::empty());
+        let master = if self.master_open {
+            event(true)
+        } else {
+            PollFlags::empty()
+        };
+        let stdin = event(self.stdin_open && self.pending.is_empty());
+        if master.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            self.master_open = self.output()?;
+        }
+        if !stdin.is_empty() {
+            let mut buf = [0; 8192];
+            match rustix::io::read(rustix::stdio::stdin(), &mut buf) {
+                Ok(0) => {
+                    self.stdin_open = false;
+                    // What a terminal's user types at the end of input.
+                    self.pending.push(4);
+                }
+                Ok(len) => self.pending.extend_from_slice(buf.get(..len).unwrap_or_default()),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => self.stdin_open = false,
+            }
+        }
+        if !self.pending.is_empty() {
+            match rustix::io::write(&self.master, &self.pending) {
+                Ok(len) => drop(self.pending.drain(..len)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => self.pending.clear(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there may be more. EIO is how a terminal says that its last user is gone.
+    fn output(&self) -> Result<bool> {
+        let mut buf = [0; 8192];
+        match rustix::io::read(&self.master, &mut buf) {
+            Ok(0) | Err(Errno::IO) => Ok(false),
+            Ok(len) => {
+                put(buf.get(..len).unwrap_or_default())?;
+                Ok(true)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(true),
+            Err(errno) => Err(errno).context("read from the container's terminal"),
+        }
+    }
+
+    /// What was written before the end is still to be read.
+    fn drain(&mut self) {
+        let mut buf = [0; 8192];
+        while let Ok(len @ 1..) = rustix::io::read(&self.master, &mut buf) {
+            if put(buf.get(..len).unwrap_or_default()).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(termios) = &self.restore {
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, termios);
+        }
+    }
+}
+
+fn put(bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .context("write to stdout")
+}

@@ -1,0 +1,122 @@
+//! config.json: loading it, and the example that `hilum spec` writes.
+
+pub mod config;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+use config::Spec;
+
+/// No document of people or clients is near this size.
+const LARGEST: u64 = 16 << 20;
+
+/// The bundle's config.json, checked as far as no single part of the plan does.
+pub fn load(bundle: &Path) -> Result<Spec> {
+    let path = bundle.join("config.json");
+    let mut text = Vec::new();
+    let file = match std::fs::File::open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(
+                Error::new(format!("JSON specification file {} not found", path.display()))
+                    .path(path)
+                    .hint("hilum spec writes an example"),
+            );
+        }
+        other => other.at("open", &path)?,
+    };
+    file.take(LARGEST + 1).read_to_end(&mut text).at("read", &path)?;
+    if text.len() as u64 > LARGEST {
+        return Err(Error::new(format!("{}: larger than {} MiB", path.display(), LARGEST >> 20)).path(path));
+    }
+    let spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
+    check_version(&spec.oci_version).map_err(|e| e.path(&path))?;
+    Ok(spec)
+}
+
+/// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
+pub fn parse(text: &[u8]) -> Result<Spec> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let spec = serde_path_to_error::deserialize(&mut json).map_err(|e| match e.path().to_string().as_str() {
+        "." => Error::new(e.into_inner().to_string()),
+        path => Error::new(format!("{path}: {}", e.inner())),
+    })?;
+    json.end().map_err(|e| Error::new(e.to_string()))?;
+    Ok(spec)
+}
+
+/// Versions of one major number are compatible (config.md, "Specification version").
+fn check_version(version: &str) -> Result<()> {
+    match version.split('.').next() {
+        Some("1") if version.split('.').count() >= 3 => Ok(()),
+        _ if version.is_empty() => Err(Error::new("ociVersion: missing")),
+        _ => Err(Error::new(format!(
+            "ociVersion: {version:?} is not a version 1.x.y of the runtime specification"
+        ))),
+    }
+}
+
+const LAST_NAMESPACE: &str = "{\n\t\t\t\t\"type\": \"mount\"\n\t\t\t}";
+
+/// What `hilum spec` writes: a container that needs nothing but a rootfs.
+pub fn example(rootless: bool) -> String {
+    if !rootless {
+        let example = include_str!("example.json");
+        // Where it can be had for nothing, a view of its own cgroup alone.
+        return match crate::cgroup::host_is_unified() {
+            true => example.replace(
+                LAST_NAMESPACE,
+                &format!("{LAST_NAMESPACE},\n\t\t\t{{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t}}"),
+            ),
+            false => example.to_string(),
+        };
+    }
+    include_str!("example-rootless.json")
+        .replace("@UID@", &rustix::process::geteuid().as_raw().to_string())
+        .replace("@GID@", &rustix::process::getegid().as_raw().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_documents_that_load() {
+        let spec = parse(example(false).as_bytes()).unwrap();
+        assert!(spec.linux.namespaces.len() >= 5);
+        let rootless = parse(example(true).as_bytes()).unwrap();
+        assert_eq!(rootless.linux.uid_mappings[0].size, 1);
+        check_version(&spec.oci_version).unwrap();
+    }
+
+    #[test]
+    fn an_error_names_the_property() {
+        for (text, property) in [
+            (r#"{"process": {"args": ["a", 7]}}"#, "process.args[1]: invalid type"),
+            (r#"{"mounts": {}}"#, "mounts: invalid type"),
+            (
+                r#"{"linux": {"resources": {"pids": {"limit": "x"}}}}"#,
+                "linux.resources.pids.limit",
+            ),
+            (r#"{"root": {"path": "r""#, "EOF while parsing"),
+            ("{} x", "trailing characters"),
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(property), "{error}");
+        }
+    }
+
+    #[test]
+    fn null_means_absent_and_the_unknown_is_ignored() {
+        let spec = parse(br#"{"mounts": null, "process": null, "x-y": {"z": 1}, "linux": {"seccomp": null}}"#).unwrap();
+        assert_eq!(spec, Spec::default());
+    }
+
+    #[test]
+    fn only_versions_1_are_taken() {
+        assert!(check_version("1.0.2-dev").is_ok());
+        for bad in ["", "2.0.0", "1", "one"] {
+            assert!(check_version(bad).is_err(), "{bad}");
+        }
+    }
+}

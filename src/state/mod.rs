@@ -1,0 +1,142 @@
+//! What the runtime remembers of a container: `<root>/<id>/state.json`, there from the moment that the id is taken, and
+//! naming everything that will have to be undone.
+
+mod dir;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hilum_init::step::{Point, Step};
+use serde::{Deserialize, Serialize};
+
+pub use dir::{Container, entries, make_sticky, prepare_root, read, write_aside};
+pub use process::{Identity, InitProgram};
+
+use crate::cgroup::Cgroup;
+use crate::spec::config::Hook;
+
+/// config.md of the runtime specification that this implements.
+pub const OCI_VERSION: &str = "1.3.0";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    pub oci_version: String,
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    pub created: String,
+    /// The user who runs the runtime.
+    pub owner: u32,
+    pub annotations: BTreeMap<String, String>,
+    /// The container's first process; absent until it exists.
+    pub process: Option<Identity>,
+    /// The program that this process runs until `start` makes it execute the user's.
+    pub init: Option<InitProgram>,
+    pub cgroup: Cgroup,
+    /// Whether killing the first process ends all others (it is PID 1 of a namespace of its own).
+    pub own_pid_namespace: bool,
+    /// For the message, should one of them fail.
+    pub steps_after_start: StepNames,
+    pub poststart: Vec<Hook>,
+    pub poststop: Vec<Hook>,
+}
+
+/// The steps that are left when a container is created, by name, and the number of the first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StepNames {
+    pub first: usize,
+    pub names: Vec<String>,
+}
+
+impl StepNames {
+    pub fn after_ready(steps: &[Step<'_>]) -> Self {
+        let ready = steps
+            .iter()
+            .position(|step| *step == Step::Wait(Point::Ready))
+            .unwrap_or(steps.len());
+        Self {
+            first: ready,
+            names: steps.iter().skip(ready).map(crate::plan::describe).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+impl State {
+    /// What is so now: asked of the kernel, never remembered.
+    pub fn status(&self) -> Status {
+        let Some(process) = &self.process else {
+            return Status::Creating;
+        };
+        if !process.is_alive() {
+            return Status::Stopped;
+        }
+        // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
+        let created = self.init.as_ref().is_some_and(|init| init.is_run_by(process));
+        match (created, self.cgroup.frozen().unwrap_or(false)) {
+            (true, _) => Status::Created,
+            (false, true) => Status::Paused,
+            (false, false) => Status::Running,
+        }
+    }
+
+    /// The state as hooks read it and `state` prints it (runtime.md, "State").
+    pub fn document(&self, status: Status, pid: i32) -> Document<'_> {
+        Document {
+            oci_version: &self.oci_version,
+            id: &self.id,
+            pid,
+            status: status.name(),
+            bundle: &self.bundle,
+            rootfs: &self.rootfs,
+            created: &self.created,
+            annotations: &self.annotations,
+            owner: String::new(),
+        }
+    }
+
+    pub fn pid(&self, status: Status) -> i32 {
+        match (&self.process, status) {
+            (_, Status::Stopped) | (None, _) => 0,
+            (Some(process), _) => process.pid,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document<'s> {
+    pub oci_version: &'s str,
+    pub id: &'s str,
+    pub pid: i32,
+    pub status: &'static str,
+    pub bundle: &'s PathBuf,
+    pub rootfs: &'s PathBuf,
+    pub created: &'s str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: &'s BTreeMap<String, String>,
+    /// Filled in by `list` only, as runc does.
+    pub owner: String,
+}

@@ -1,0 +1,114 @@
+//! Which process: a pid alone may mean another one by the time it is used, a pid with its start time cannot.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    pub pid: i32,
+    /// Clock ticks after boot (proc_pid_stat(5), field 22).
+    pub start_time: u64,
+}
+
+impl Identity {
+    pub fn of(pid: i32) -> Result<Self> {
+        match read_stat(pid)? {
+            Some((_, start_time)) => Ok(Self { pid, start_time }),
+            None => Err(Error::new(format!("process {pid} has ended"))),
+        }
+    }
+
+    /// Not so for a zombie: it runs no more, and only waits for its parent.
+    pub fn is_alive(&self) -> bool {
+        matches!(read_stat(self.pid), Ok(Some((state, start_time)))
+            if start_time == self.start_time && !matches!(state, b'Z' | b'X'))
+    }
+
+    /// A descriptor that keeps meaning this process; `None` if it has ended.
+    pub fn open(&self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Compared after the descriptor is there: from now on the pid cannot change hands.
+            Ok(pidfd) => Ok(self.is_alive().then_some(pidfd)),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(errno) => Err(Error::from(errno).context(format!("pidfd_open {}", self.pid))),
+        }
+    }
+}
+
+/// State letter and start time.
+fn read_stat(pid: i32) -> Result<Option<(u8, u64)>> {
+    let path = format!("/proc/{pid}/stat");
+    match std::fs::read(&path) {
+        Ok(text) => Ok(parse_stat(&text)),
+        Err(e) if matches!(e.raw_os_error(), Some(2 | 3)) => Ok(None), // ENOENT, or ESRCH while it goes
+        Err(e) => Err(e).at("read", path),
+    }
+}
+
+/// Behind the last parenthesis: the name before it may hold anything.
+fn parse_stat(text: &[u8]) -> Option<(u8, u64)> {
+    let behind = text.iter().rposition(|b| *b == b')')?;
+    let fields = std::str::from_utf8(text.get(behind + 1..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?.bytes().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// The sealed copy of the init program, by its inode: whoever executes it is still the runtime's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitProgram {
+    dev: u64,
+    ino: u64,
+}
+
+impl InitProgram {
+    pub fn of(file: &OwnedFd) -> Result<Self> {
+        let stat = rustix::fs::fstat(file)?;
+        Ok(Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        })
+    }
+
+    pub fn is_run_by(&self, process: &Identity) -> bool {
+        match rustix::fs::stat(format!("/proc/{}/exe", process.pid)) {
+            Ok(stat) => (stat.st_dev, stat.st_ino) == (self.dev, self.ino),
+            // Hidden from a runtime that is not root (PR_SET_DUMPABLE): the user's program would not be.
+            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = b"7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        assert_eq!(parse_stat(text), Some((b'S', 4242)));
+        assert_eq!(parse_stat(b"7 (a"), None);
+    }
+
+    #[test]
+    fn a_pid_with_another_start_time_is_another_process() {
+        let own = Identity::of(std::process::id() as i32).unwrap();
+        assert!(own.is_alive());
+        assert!(own.open().unwrap().is_some());
+        let other = Identity {
+            start_time: own.start_time + 1,
+            ..own
+        };
+        assert!(!other.is_alive());
+        assert!(other.open().unwrap().is_none());
+    }
+}

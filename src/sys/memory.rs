@@ -1,0 +1,117 @@
+//! Memory without a heap: a file's bytes, and pages for arrays whose length is known only at run time.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use linux_raw_sys::general::{__NR_mmap, __NR_munmap, MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE};
+use rustix::fd::{AsRawFd, BorrowedFd};
+
+use crate::Result;
+use crate::raw::syscall;
+
+/// Maps a sealed memfd for the rest of the process's life.
+///
+/// The caller must hold the seals F_SEAL_SHRINK and F_SEAL_WRITE on it: then neither the bytes nor the length can
+/// change, which is what makes the shared reference sound.
+pub fn map_sealed(file: BorrowedFd<'_>) -> Result<&'static [u8]> {
+    use rustix::fs::SealFlags;
+    if !rustix::fs::fcntl_get_seals(file)?.contains(SealFlags::SHRINK | SealFlags::WRITE) {
+        return Err(crate::Errno::PERM);
+    }
+    let len = rustix::fs::fstat(file)?.st_size as usize;
+    if len == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: a new mapping at an address of the kernel's choice; never unmapped.
+    let at = unsafe {
+        syscall(
+            __NR_mmap,
+            [
+                0,
+                len,
+                PROT_READ as usize,
+                MAP_PRIVATE as usize,
+                file.as_raw_fd() as usize,
+                0,
+            ],
+        )?
+    };
+    // SAFETY: `len` readable bytes, which the seals keep unchanged.
+    Ok(unsafe { core::slice::from_raw_parts(at as *const u8, len) })
+}
+
+/// One word of a file that several processes map: written by one, read by the others, also after its end.
+#[derive(Clone, Copy)]
+pub struct SharedWord(&'static AtomicU32);
+
+impl SharedWord {
+    /// `file` must be a memfd of at least four bytes whose length is sealed.
+    pub fn map(file: BorrowedFd<'_>) -> Result<Self> {
+        use rustix::fs::SealFlags;
+        let sealed = rustix::fs::fcntl_get_seals(file)?.contains(SealFlags::SHRINK);
+        if !sealed || rustix::fs::fstat(file)?.st_size < 4 {
+            return Err(crate::Errno::PERM);
+        }
+        let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, MAP_SHARED as usize);
+        // SAFETY: a new mapping at an address of the kernel's choice; never unmapped.
+        let at = unsafe { syscall(__NR_mmap, [0, 4, prot, flags, file.as_raw_fd() as usize, 0])? };
+        // SAFETY: page-aligned, zero-initialised memory that the seal keeps there; every access is atomic.
+        Ok(Self(unsafe { AtomicU32::from_ptr(at as *mut u32) }))
+    }
+
+    pub fn set(self, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn get(self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Zeroed words in pages of their own.
+pub struct Scratch {
+    at: *mut usize,
+    words: usize,
+}
+
+impl Scratch {
+    pub fn new(words: usize) -> Result<Self> {
+        let bytes = words.max(1) * size_of::<usize>();
+        let (prot, flags) = (
+            (PROT_READ | PROT_WRITE) as usize,
+            (MAP_PRIVATE | MAP_ANONYMOUS) as usize,
+        );
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let at = unsafe { syscall(__NR_mmap, [0, bytes, prot, flags, usize::MAX, 0])? };
+        Ok(Self {
+            at: at as *mut usize,
+            words,
+        })
+    }
+
+    pub fn words(&mut self) -> &mut [usize] {
+        // SAFETY: the mapping holds this many zeroed words, page-aligned, and is reached through `self` alone.
+        unsafe { core::slice::from_raw_parts_mut(self.at, self.words) }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the same memory as `words`, as bytes.
+        unsafe { core::slice::from_raw_parts(self.at.cast(), self.words * size_of::<usize>()) }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the same memory as `words`, as bytes, reached through `self` alone.
+        unsafe { core::slice::from_raw_parts_mut(self.at.cast(), self.words * size_of::<usize>()) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made, to which no reference remains.
+        let _ = unsafe {
+            syscall(
+                __NR_munmap,
+                [self.at as usize, self.words.max(1) * size_of::<usize>(), 0, 0, 0, 0],
+            )
+        };
+    }
+}

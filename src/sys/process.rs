@@ -1,0 +1,148 @@
+//! A process's own attributes, where rustix has no call for them.
+
+use core::ffi::CStr;
+
+use linux_raw_sys::general::{
+    __NR_close_range, __NR_exit_group, __NR_fcntl, __NR_getcwd, __NR_keyctl, __NR_prlimit64, __NR_rt_sigaction,
+    __NR_rt_sigprocmask, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC,
+};
+use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::Result;
+use crate::raw::syscall;
+
+/// Every signal unblocked and with its default action, as a program expects that has just been started. What was
+/// ignored (SIGPIPE, by Rust's runtime) would stay so across execve(2).
+pub fn reset_signals() -> Result<()> {
+    let mask: u64 = 0;
+    let action = [0usize; 4]; // struct kernel_sigaction: SIG_DFL, no flags, no restorer, empty mask
+    // SAFETY: a mask and an action of the kernel's layout and size (8 bytes of mask), read only.
+    unsafe {
+        syscall(
+            __NR_rt_sigprocmask,
+            [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0],
+        )?;
+        for signal in 1..=64 {
+            // SIGKILL and SIGSTOP refuse, and need nothing.
+            let _ = syscall(__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0, 0]);
+        }
+    }
+    Ok(())
+}
+
+/// Installs a seccomp program, an array of `struct sock_filter`; with SECCOMP_FILTER_FLAG_NEW_LISTENER the kernel
+/// answers with the descriptor that receives the notifications.
+pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
+    // linux/seccomp.h
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
+    const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const u8,
+    }
+    let len = u16::try_from(program.len() / 8).map_err(|_| crate::Errno::TOOBIG)?;
+    let prog = Program {
+        len,
+        filter: program.as_ptr(),
+    };
+    // SAFETY: the kernel copies `len` instructions of eight bytes from `filter`, and checks them itself.
+    let fd = unsafe {
+        syscall(
+            __NR_seccomp,
+            [
+                SECCOMP_SET_MODE_FILTER,
+                flags as usize,
+                &raw const prog as usize,
+                0,
+                0,
+                0,
+            ],
+        )?
+    };
+    let listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    // SAFETY: with that flag the result is a new descriptor that nobody else knows.
+    Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+}
+
+/// A new session keyring under this name, which its owner may search and read (keyctl_join_session_keyring(3)).
+pub fn join_session_keyring(name: &CStr) -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: a NUL-ended name, read only.
+    unsafe {
+        syscall(
+            __NR_keyctl,
+            [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0],
+        )?
+    };
+    Ok(())
+}
+
+/// Takes over a descriptor that was inherited by number, and marks it close-on-exec. EBADF when it is not open.
+pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(crate::Errno::BADF);
+    }
+    // SAFETY: no pointers.
+    unsafe {
+        syscall(
+            __NR_fcntl,
+            [fd as usize, F_SETFD as usize, FD_CLOEXEC as usize, 0, 0, 0],
+        )?
+    };
+    // SAFETY: the descriptor is open, and the message gives each number to one owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor of the caller that stays open for the life of this process. One that is not open makes the call that it
+/// is used for fail with EBADF.
+pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: -1 is the one number that the type rules out.
+    unsafe { BorrowedFd::borrow_raw(fd.max(0)) }
+}
+
+/// Closes the descriptors `first` to `last` (close_range(2), Linux 5.9).
+pub fn close_range(first: u32, last: u32) -> Result<()> {
+    // SAFETY: no pointers. Owners of the closed descriptors must not use them again; this is called before exec.
+    unsafe { syscall(__NR_close_range, [first as usize, last as usize, 0, 0, 0, 0])? };
+    Ok(())
+}
+
+pub fn exit(code: i32) -> ! {
+    loop {
+        // SAFETY: does not return.
+        let _ = unsafe { syscall(__NR_exit_group, [code as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// setgroups(2), of any number of groups.
+pub fn set_groups(groups: impl Iterator<Item = u32> + Clone) -> Result<()> {
+    let count = groups.clone().count();
+    let mut pages = crate::memory::Scratch::new(count.div_ceil(size_of::<usize>() / 4))?;
+    for (slot, group) in pages.bytes_mut().chunks_exact_mut(4).zip(groups) {
+        slot.copy_from_slice(&group.to_ne_bytes());
+    }
+    // SAFETY: an array of `count` ids, read only.
+    unsafe { syscall(__NR_setgroups, [count, pages.bytes().as_ptr() as usize, 0, 0, 0, 0])? };
+    Ok(())
+}
+
+/// A limit by its number: the kernel may know more than the library.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = [soft, hard];
+    // SAFETY: a `struct rlimit64`, read only.
+    unsafe { syscall(__NR_prlimit64, [0, resource as usize, limit.as_ptr() as usize, 0, 0, 0])? };
+    Ok(())
+}
+
+/// getcwd(2) answers with `(unreachable)…` for a directory that is not below the process's root.
+pub fn cwd_is_below_root() -> Result<bool> {
+    let mut buf = [0u8; 4096];
+    // SAFETY: a buffer of the given size, which the kernel fills.
+    let result = unsafe { syscall(__NR_getcwd, [buf.as_mut_ptr() as usize, buf.len(), 0, 0, 0, 0]) };
+    match result {
+        Ok(_) => Ok(buf.first() == Some(&b'/')),
+        Err(crate::Errno::NOENT) => Ok(false), // removed meanwhile
+        Err(errno) => Err(errno),
+    }
+}

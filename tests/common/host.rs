@@ -1,0 +1,198 @@
+//! The program under test, the host's cgroup layout, and calls that end within a time limit.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Nothing that a test waits for takes longer, even on a slow machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// hilum, or what HILUM_UNDER_TEST names: `HILUM_UNDER_TEST=runc` checks the tests themselves.
+pub fn program() -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_hilum").unwrap_or("hilum");
+    std::env::var_os("HILUM_UNDER_TEST").map_or(built.into(), PathBuf::from)
+}
+
+pub fn is_hilum() -> bool {
+    program().file_name().is_some_and(|name| name == "hilum")
+}
+
+/// For what the oracle does otherwise or not at all: `if !hilum_only("why") { return }`.
+pub fn hilum_only(why: &str) -> bool {
+    is_hilum() || skip(&format!("hilum only: {why}"))
+}
+
+/// Says that a test, or a part of it, was not run; always false.
+pub fn skip(why: &str) -> bool {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    eprintln!("SKIPPED {test}: {why}");
+    false
+}
+
+/// How often to repeat a test of a race: seldom by default, often with HILUM_TEST_LONG.
+pub fn rounds(short: u32, long: u32) -> u32 {
+    if std::env::var_os("HILUM_TEST_LONG").is_some() {
+        long
+    } else {
+        short
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Host {
+    /// Controllers of version 1, each mounted on its own, and a version 2 hierarchy in `unified`.
+    V1Hybrid,
+    /// /sys/fs/cgroup is cgroup2: the host's own layout or, on a hybrid host, a private mount namespace.
+    V2,
+}
+
+impl Host {
+    /// The host as it is.
+    pub fn plain() -> Host {
+        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            Host::V2
+        } else {
+            Host::V1Hybrid
+        }
+    }
+
+    /// Every layout that can be had here.
+    pub fn all() -> Vec<Host> {
+        if Host::plain() == Host::V2 {
+            vec![Host::V2]
+        } else {
+            vec![Host::V1Hybrid, Host::V2]
+        }
+    }
+
+    pub fn command(self, program: &Path) -> Command {
+        if self == Host::plain() {
+            return Command::new(program);
+        }
+        let view = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command
+            .args(["-m", "--propagation", "private", "sh", "-c", view, "sh"])
+            .arg(program);
+        command
+    }
+
+    /// Where the test, outside of any private view, finds the hierarchy of a controller; `""` is version 2.
+    pub fn hierarchy(self, controller: &str) -> PathBuf {
+        let top = PathBuf::from("/sys/fs/cgroup");
+        match (self, Host::plain()) {
+            (Host::V1Hybrid, _) if !controller.is_empty() => top.join(controller),
+            (_, Host::V1Hybrid) => top.join("unified"),
+            (_, Host::V2) => top,
+        }
+    }
+
+    /// Whether the hierarchy offers the controller: a hybrid host's version 2 has few.
+    pub fn has(self, controller: &str) -> bool {
+        match self {
+            Host::V1Hybrid => self.hierarchy(controller).exists(),
+            Host::V2 => read(&self.hierarchy("").join("cgroup.controllers"))
+                .split_whitespace()
+                .any(|c| c == controller),
+        }
+    }
+}
+
+/// What a call gave: its exit code (128+N for signal N), and what it printed.
+#[derive(Debug, Clone)]
+pub struct Out {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Out {
+    #[track_caller]
+    pub fn ok(self) -> Out {
+        assert_eq!(self.code, 0, "failed: {}", self.stderr);
+        self
+    }
+
+    /// Exit code 1, and an error that says `text`.
+    #[track_caller]
+    pub fn fails(self, text: &str) -> Out {
+        assert_eq!(
+            self.code, 1,
+            "exit code; stdout {:?}, stderr {:?}",
+            self.stdout, self.stderr
+        );
+        assert!(self.stderr.contains(text), "{:?} does not say {text:?}", self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+/// The file's text, or what can be had of it: nothing, if it is not there.
+pub fn read(path: &Path) -> String {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}
+
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The exit code as a shell counts it. A child that outlives the limit is killed and fails the test.
+#[track_caller]
+pub fn wait_within(child: &mut Child, limit: Duration, what: &str) -> i32 {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        }
+        if Instant::now() > deadline {
+            _ = child.kill();
+            _ = child.wait();
+            panic!("still running after {limit:?}: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A process that the test started: the owner of a namespace, a `run` in the foreground. Killed on drop.
+pub struct Helper(pub Child);
+
+impl Helper {
+    /// Starts it, and waits until it has become `name` (unshare, for one, execs what it was asked to).
+    pub fn start(args: &[&str], name: &str) -> Helper {
+        let helper = Helper(Command::new(args[0]).args(&args[1..]).spawn().unwrap());
+        eventually(&format!("helper {name}"), || {
+            read(&PathBuf::from(format!("/proc/{}/comm", helper.pid()))).trim() == name
+        });
+        helper
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn exit_code(mut self) -> i32 {
+        wait_within(&mut self.0, LIMIT, "a process of the test")
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}

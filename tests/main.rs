@@ -1,0 +1,31 @@
+//! The command line, as a user: needs root. One binary, so that it links once.
+//!
+//! `HILUM_UNDER_TEST=runc cargo test --test cli` runs the same assertions against runc, the oracle.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub
+)]
+
+mod common;
+
+mod cgroups;
+mod cli;
+mod descriptors;
+mod devices;
+mod errors;
+mod hooks;
+mod inspect;
+mod kill;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod process;
+mod refused;
+mod rootfs;
+mod seccomp;
+mod security;
+mod terminal;
+mod userns;

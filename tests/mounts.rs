@@ -1,0 +1,377 @@
+//! Every mount type and option of a config.json, as mountinfo shows it.
+
+use crate::common::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+/// A container that shows its mounts after a script.
+fn shows(script: &str, mounts: &[Value]) -> Container {
+    let c = Container::sh(&format!("{script}\ncat /proc/self/mountinfo")).set("root/readonly", json!(false));
+    mounts.iter().fold(c, |c, mount| c.push("mounts", mount.clone()))
+}
+
+fn bind(source: &str, destination: &str, options: &[&str]) -> Value {
+    json!({ "destination": destination, "type": "bind", "source": source, "options": options })
+}
+
+fn tmpfs(options: &[&str]) -> Value {
+    json!({ "destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": options })
+}
+
+/// The host's directory `name` beside the bundle, with a file in it.
+fn volume(c: &Container, name: &str) -> String {
+    fs::create_dir(c.path(name)).unwrap();
+    fs::write(c.dir().join(name).join("file"), "from the host\n").unwrap();
+    c.path(name)
+}
+
+#[test]
+fn the_default_mounts_have_their_types_and_options() {
+    let c = shows("", &[]);
+    let mounts = parse_mounts(&c.run().ok().stdout);
+    for (point, fstype, options) in [
+        ("/proc", "proc", &["rw", "relatime"][..]),
+        ("/dev", "tmpfs", &["rw", "nosuid", "size=65536k", "mode=755"]),
+        (
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"],
+        ),
+        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "size=65536k"]),
+        ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
+        ("/sys", "sysfs", &["ro", "nosuid", "nodev", "noexec"]),
+    ] {
+        let mount = mount_at(&mounts, point);
+        assert_eq!(mount.fstype, fstype);
+        for option in options {
+            assert!(mount.has(option), "{point} lacks {option}: {mount:?}");
+        }
+    }
+    c.finish();
+}
+
+#[test]
+fn the_cgroup_mount_shows_the_containers_own_cgroup_on_every_layout() {
+    for host in Host::all() {
+        let top = if host == Host::V2 {
+            "/sys/fs/cgroup"
+        } else {
+            "/sys/fs/cgroup/pids"
+        };
+        let c = shows(&format!("ls {top}; mkdir {top}/x"), &[]).on(host);
+        let out = c.run().ok();
+        let mounts = parse_mounts(&out.stdout);
+        assert!(
+            out.lines().contains(&"cgroup.procs") && out.stderr.contains("Read-only file system"),
+            "{out:?}"
+        );
+        match host {
+            Host::V2 => {
+                let mount = mount_at(&mounts, "/sys/fs/cgroup");
+                assert_eq!((mount.fstype.as_str(), mount.root.as_str()), ("cgroup2", "/"));
+                assert!(mount.has("ro") && mount.has("nosuid"), "{mount:?}");
+            }
+            Host::V1Hybrid => {
+                assert_eq!(mount_at(&mounts, "/sys/fs/cgroup").fstype, "tmpfs");
+                for controller in ["memory", "pids", "devices", "freezer"] {
+                    let mount = mount_at(&mounts, &format!("/sys/fs/cgroup/{controller}"));
+                    assert_eq!((mount.fstype.as_str(), mount.root.as_str()), ("cgroup", "/"));
+                    assert!(mount.has("ro") && mount.has(controller), "{mount:?}");
+                }
+            }
+        }
+        c.finish();
+    }
+}
+
+#[test]
+fn the_cgroup_mount_works_without_a_cgroup_namespace() {
+    for host in Host::all() {
+        let mut c = shows("", &[]).on(host);
+        c.config["linux"]["namespaces"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|n| n["type"] != "cgroup");
+        let mounts = parse_mounts(&c.run().ok().stdout);
+        if host == Host::V2 {
+            // All of the hierarchy is seen, as in the oracle.
+            let mount = mount_at(&mounts, "/sys/fs/cgroup");
+            assert!(mount.has("ro") && mount.fstype == "cgroup2", "{mount:?}");
+        } else {
+            let mount = mount_at(&mounts, "/sys/fs/cgroup/pids");
+            assert!(mount.has("ro") && mount.root.ends_with(&c.id), "{mount:?}");
+        }
+        c.finish();
+    }
+}
+
+#[test]
+fn each_flag_of_a_mount_is_set() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &["rw", "relatime"]),
+        (&["ro"], &["ro"]),
+        (&["ro", "rw"], &["rw"]),
+        (&["nosuid", "nodev", "noexec"], &["nosuid", "nodev", "noexec"]),
+        (&["noatime"], &["noatime"]),
+        (&["nodiratime"], &["nodiratime"]),
+        (&["relatime"], &["relatime"]),
+        (&["sync"], &["sync"]),
+        (&["dirsync"], &["dirsync"]),
+        (&["size=64k"], &["size=64k"]),
+        (&["mode=711", "uid=5", "gid=6"], &["mode=711", "uid=5", "gid=6"]),
+        (
+            &["nr_inodes=100", "size=1m", "nosuid"],
+            &["nr_inodes=100", "size=1024k", "nosuid"],
+        ),
+    ];
+    for (options, expected) in cases {
+        let c = shows("", &[tmpfs(options)]);
+        let mounts = parse_mounts(&c.run().ok().stdout);
+        let mount = mount_at(&mounts, "/mnt");
+        for option in *expected {
+            assert!(mount.has(option), "{options:?} lacks {option}: {mount:?}");
+        }
+        c.finish();
+    }
+}
+
+#[test]
+fn strictatime_and_the_opposites_clear_a_flag() {
+    let options = [
+        "nosuid",
+        "suid",
+        "nodev",
+        "dev",
+        "noexec",
+        "exec",
+        "sync",
+        "async",
+        "strictatime",
+    ];
+    let c = shows("", &[tmpfs(&options)]);
+    let mounts = parse_mounts(&c.run().ok().stdout);
+    let mount = mount_at(&mounts, "/mnt");
+    for option in ["nosuid", "nodev", "noexec", "sync", "relatime", "noatime"] {
+        assert!(!mount.has(option), "{option}: {mount:?}");
+    }
+    c.finish();
+}
+
+#[test]
+fn a_bind_shows_the_hosts_directory_and_writes_go_there() {
+    let c = Container::sh("cat /mnt/file; echo back > /mnt/new");
+    let c = c.set("root/readonly", json!(false));
+    let source = volume(&c, "volume");
+    let c = c.push("mounts", bind(&source, "/mnt", &["rbind", "rw"]));
+    assert_eq!(c.run().ok().stdout, "from the host\n");
+    assert_eq!(read(&c.dir().join("volume/new")), "back\n");
+    c.finish();
+}
+
+#[test]
+fn a_bind_without_a_type_and_a_file_over_a_file_that_is_made() {
+    let c = Container::sh("cat /made/here; touch /made/here");
+    let source = volume(&c, "volume") + "/file";
+    let c = c.set("root/readonly", json!(false));
+    let c = c.push(
+        "mounts",
+        json!({ "destination": "/made/here", "source": source, "options": ["bind", "ro"] }),
+    );
+    let out = c.run();
+    assert_eq!(out.stdout, "from the host\n");
+    assert!(out.stderr.contains("Read-only"), "{out:?}");
+    c.finish();
+}
+
+#[test]
+fn a_relative_source_is_relative_to_the_bundle() {
+    let c = Container::new(&["cat", "/mnt/file"]).set("root/readonly", json!(false));
+    volume(&c, "bundle/volume");
+    let c = c.push("mounts", bind("volume", "/mnt", &["bind"]));
+    assert_eq!(c.run().ok().stdout, "from the host\n");
+    c.finish();
+}
+
+#[test]
+fn a_destination_is_made_with_its_parents() {
+    let c = shows(
+        "",
+        &[json!({ "destination": "/a/b/c", "type": "tmpfs", "source": "tmpfs" })],
+    );
+    mount_at(&parse_mounts(&c.run().ok().stdout), "/a/b/c");
+    assert!(c.rootfs().join("a/b/c").is_dir());
+    c.finish();
+}
+
+#[test]
+fn a_readonly_bind_keeps_the_flags_of_its_source() {
+    let c = shows("", &[bind("/dev/shm", "/mnt", &["rbind", "ro", "nosuid", "nodev"])]);
+    let mounts = parse_mounts(&c.run().ok().stdout);
+    let mount = mount_at(&mounts, "/mnt");
+    assert!(
+        mount.has("ro") && mount.has("nosuid") && mount.has("nodev"),
+        "{mount:?}"
+    );
+    c.finish();
+}
+
+/// A tree of two mounts for the container: /outer of `first`, and /outer/inner below it, bound to /copy.
+fn tree(options: &[&str]) -> (Container, Vec<Mount>) {
+    let c = shows("touch /copy/inner/x 2>/dev/null", &[]);
+    let (outer, inner) = (volume(&c, "outer"), volume(&c, "inner"));
+    fs::create_dir(format!("{outer}/inner")).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["--bind", &inner, &format!("{outer}/inner")])
+        .status();
+    assert!(mounted.unwrap().success());
+    let c = c.push("mounts", bind(&outer, "/copy", options));
+    let out = c.run();
+    assert!(
+        std::process::Command::new("umount")
+            .arg(format!("{outer}/inner"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mounts = parse_mounts(&out.ok().stdout);
+    (c, mounts)
+}
+
+#[test]
+fn bind_takes_one_mount_and_rbind_takes_the_tree() {
+    let (c, mounts) = tree(&["bind"]);
+    assert!(!mounts.iter().any(|m| m.point == "/copy/inner"), "{mounts:#?}");
+    c.finish();
+    let (c, mounts) = tree(&["rbind"]);
+    mount_at(&mounts, "/copy/inner");
+    c.finish();
+}
+
+#[test]
+fn ro_covers_one_mount_and_rro_covers_the_tree() {
+    let (c, mounts) = tree(&["rbind", "ro"]);
+    assert!(
+        mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("rw"),
+        "{mounts:#?}"
+    );
+    assert!(c.dir().join("inner/x").exists());
+    c.finish();
+    let (c, mounts) = tree(&["rbind", "rro"]);
+    assert!(
+        mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("ro"),
+        "{mounts:#?}"
+    );
+    assert!(!c.dir().join("inner/x").exists());
+    c.finish();
+}
+
+#[test]
+fn recursive_attributes_cover_the_tree() {
+    let (c, mounts) = tree(&["rbind", "rnosuid", "rnodev", "rnoexec", "rnoatime"]);
+    for point in ["/copy", "/copy/inner"] {
+        for option in ["nosuid", "nodev", "noexec", "noatime"] {
+            assert!(mount_at(&mounts, point).has(option), "{point} {option}: {mounts:#?}");
+        }
+    }
+    c.finish();
+}
+
+#[test]
+fn propagation_options_set_the_propagation_of_a_mount() {
+    for (options, expected) in [
+        (["bind", "private"], ""),
+        (["rbind", "rprivate"], ""),
+        (["bind", "shared"], "shared:"),
+        (["rbind", "rshared"], "shared:"),
+        (["bind", "unbindable"], "unbindable"),
+    ] {
+        let c = shows("", &[bind("/dev/shm", "/mnt", &options)]);
+        let mounts = parse_mounts(&c.run().ok().stdout);
+        let tags = &mount_at(&mounts, "/mnt").tags;
+        assert!(
+            tags.starts_with(expected) && tags.is_empty() == expected.is_empty(),
+            "{options:?}: {tags:?}"
+        );
+        c.finish();
+    }
+}
+
+#[test]
+fn rslave_receives_mounts_from_the_host_and_rprivate_does_not() {
+    for (option, receives) in [("rslave", true), ("rprivate", false)] {
+        let c = Container::sleeper().set("root/readonly", json!(false));
+        let source = volume(&c, "volume");
+        let host = |args: &[&str]| {
+            assert!(
+                std::process::Command::new(args[0])
+                    .args(&args[1..])
+                    .status()
+                    .unwrap()
+                    .success(),
+                "{args:?}"
+            );
+        };
+        host(&["mount", "--bind", &source, &source]);
+        host(&["mount", "--make-shared", &source]);
+        fs::create_dir(format!("{source}/later")).unwrap();
+        let c = c
+            .set("linux/rootfsPropagation", json!("rslave"))
+            .push("mounts", bind(&source, "/mnt", &["rbind", option]));
+        let created = c.create_with(&[]);
+        host(&["mount", "-t", "tmpfs", "tmpfs", &format!("{source}/later")]);
+        let mounts = if created.code == 0 {
+            mounts_of(c.pid())
+        } else {
+            Vec::new()
+        };
+        host(&["umount", &format!("{source}/later")]);
+        host(&["umount", &source]);
+        created.ok();
+        assert_eq!(
+            mounts.iter().any(|m| m.point == "/mnt/later"),
+            receives,
+            "{option}: {mounts:#?}"
+        );
+        c.finish();
+    }
+}
+
+#[test]
+fn a_destination_through_a_symlink_stays_in_the_root() {
+    let c = shows(
+        "",
+        &[json!({ "destination": "/link/sub", "type": "tmpfs", "source": "tmpfs" })],
+    );
+    let outside = c.path("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, c.rootfs().join("link")).unwrap();
+    let mounts = parse_mounts(&c.run().ok().stdout);
+    mount_at(&mounts, &format!("{outside}/sub"));
+    assert!(!c.dir().join("outside/sub").exists());
+    c.finish();
+}
+
+#[test]
+fn later_mounts_cover_earlier_ones() {
+    let one = json!({ "destination": "/mnt", "type": "tmpfs", "source": "one" });
+    let two = json!({ "destination": "/mnt", "type": "tmpfs", "source": "two" });
+    let c = shows("", &[one, two]);
+    assert_eq!(mount_at(&parse_mounts(&c.run().ok().stdout), "/mnt").source, "two");
+    c.finish();
+}
+
+#[test]
+fn a_missing_source_an_unknown_type_and_a_bad_option_are_errors() {
+    for (mount, text) in [
+        (bind("/nonexistent/source", "/mnt", &["bind"]), "/nonexistent/source"),
+        (
+            json!({ "destination": "/mnt", "type": "nonsensefs", "source": "x" }),
+            "/mnt",
+        ),
+        (tmpfs(&["size=nonsense"]), "/mnt"),
+    ] {
+        let c = shows("", &[mount]);
+        c.run().fails(text);
+        c.left_nothing();
+    }
+}
