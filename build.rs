@@ -9,7 +9,8 @@ const FLAGS: &str = "-Ctarget-feature=+crt-static -Crelocation-model=static -Cpa
     -Clink-arg=-nostartfiles -Clink-arg=-nostdlib -Clink-arg=-static -Clink-arg=-Wl,--build-id=none -Clink-arg=-Wl,-z,norelro";
 
 fn main() {
-    for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock"] {
+    println!("cargo:rustc-env=HILUM_COMMIT={}", commit());
+    for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock", ".git/logs/HEAD"] {
         println!("cargo:rerun-if-changed={watched}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -30,4 +31,11 @@ fn main() {
     assert!(status.success(), "the init program could not be built");
     let program = dir.join(&target).join("release/hilum-init");
     fs::copy(&program, out.join("hilum-init")).expect("the init program can be copied");
+}
+
+/// Of the sources, for `--version`; a release's tarball has none.
+fn commit() -> String {
+    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let known = git.ok().filter(|output| output.status.success());
+    known.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_string())
 }

@@ -2,8 +2,20 @@
 
 use clap::{Arg, ArgAction, Command};
 
+/// `--flag`, and also `--flag=true` and `--flag=false`, as Go's flags are.
 fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::Set)
+        .value_parser(clap::value_parser!(bool))
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("BOOL")
+        .help(help)
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -65,8 +77,6 @@ pub fn command() -> Command {
     Command::new("hilum")
         .about("hilum runs OCI containers, and makes the pod its own business")
         .disable_version_flag(true)
-        .disable_help_subcommand(false)
-        .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(option(
             "root",

@@ -17,6 +17,9 @@ pub enum Kind {
     NotRunning,
 }
 
+/// Of each part of the chain: a document may hold a megabyte where a name should be.
+const LONGEST: usize = 1000;
+
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -92,12 +95,15 @@ impl fmt::Display for Error {
                 f.write_str(": ")?;
             }
             // A log entry is one line, whatever a path or a document put into the text.
-            for c in part.chars() {
+            for c in part.chars().take(LONGEST) {
                 if c.is_control() {
                     write!(f, "{}", c.escape_default())?
                 } else {
                     fmt::Write::write_char(f, c)?
                 }
+            }
+            if part.chars().nth(LONGEST).is_some() {
+                f.write_str("…")?;
             }
         }
         if let Some(hint) = &self.detail.hint {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use crate::error::{Error, errno_text};
+use crate::error::{Context, Error, Result, errno_text};
 
 #[derive(Debug, Default)]
 pub struct Config {
@@ -18,14 +18,19 @@ pub struct Config {
 
 static CONFIG: OnceLock<Config> = OnceLock::new();
 
-/// Once, before anything is logged.
-pub fn init(config: Config) {
+/// Once, before anything is logged. The file is opened now, so that a wrong path is told at once, and again for each
+/// line: a descriptor held meanwhile could be taken for one that the caller wants preserved.
+pub fn init(config: Config) -> Result<()> {
+    if let Some(path) = &config.path {
+        append(path, b"").at("open the log", path)?;
+    }
     let _ = CONFIG.set(config);
+    Ok(())
 }
 
-pub fn debug(message: &str) {
+pub fn debug(message: impl FnOnce() -> String) {
     if CONFIG.get().is_some_and(|config| config.debug) {
-        write("debug", message, None);
+        write("debug", &message(), None);
     }
 }
 

@@ -10,7 +10,6 @@ fn refused_text(text: &[u8]) -> String {
     let c = Container::new(&["true"]);
     fs::write(c.bundle().join("config.json"), text).unwrap();
     let out = c.call(&["create", &c.id]).fails("");
-    assert!(!out.stderr.trim().is_empty());
     c.left_nothing();
     out.stderr
 }
@@ -20,7 +19,6 @@ fn refused_text(text: &[u8]) -> String {
 fn refused(pointer: &str, value: Value) -> String {
     let c = Container::new(&["true"]).set(pointer, value);
     let out = c.create_with(&[]).fails("");
-    assert!(!out.stderr.trim().is_empty());
     c.left_nothing();
     out.stderr
 }
@@ -323,6 +321,7 @@ fn dots_in_paths_stay_inside() {
         );
     let out = c.run();
     if out.code == 0 {
+        // Not refused: then cleaned.
         mount_at(&parse_mounts(&out.stdout), "/up");
         assert!(out.stdout.ends_with("/tmp\n"), "{out:?}");
     }

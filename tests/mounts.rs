@@ -3,6 +3,7 @@
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 /// A container that shows its mounts after a script.
 fn shows(script: &str, mounts: &[Value]) -> Container {
@@ -220,19 +221,10 @@ fn tree(options: &[&str]) -> (Container, Vec<Mount>) {
     let c = shows("touch /copy/inner/x 2>/dev/null", &[]);
     let (outer, inner) = (volume(&c, "outer"), volume(&c, "inner"));
     fs::create_dir(format!("{outer}/inner")).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["--bind", &inner, &format!("{outer}/inner")])
-        .status();
-    assert!(mounted.unwrap().success());
     let c = c.push("mounts", bind(&outer, "/copy", options));
+    let mounted = HostMount::new(&["--bind", &inner, &format!("{outer}/inner")]);
     let out = c.run();
-    assert!(
-        std::process::Command::new("umount")
-            .arg(format!("{outer}/inner"))
-            .status()
-            .unwrap()
-            .success()
-    );
+    drop(mounted);
     let mounts = parse_mounts(&out.ok().stdout);
     (c, mounts)
 }
@@ -301,32 +293,23 @@ fn rslave_receives_mounts_from_the_host_and_rprivate_does_not() {
     for (option, receives) in [("rslave", true), ("rprivate", false)] {
         let c = Container::sleeper().set("root/readonly", json!(false));
         let source = volume(&c, "volume");
-        let host = |args: &[&str]| {
-            assert!(
-                std::process::Command::new(args[0])
-                    .args(&args[1..])
-                    .status()
-                    .unwrap()
-                    .success(),
-                "{args:?}"
-            );
-        };
-        host(&["mount", "--bind", &source, &source]);
-        host(&["mount", "--make-shared", &source]);
         fs::create_dir(format!("{source}/later")).unwrap();
         let c = c
             .set("linux/rootfsPropagation", json!("rslave"))
             .push("mounts", bind(&source, "/mnt", &["rbind", option]));
-        let created = c.create_with(&[]);
-        host(&["mount", "-t", "tmpfs", "tmpfs", &format!("{source}/later")]);
-        let mounts = if created.code == 0 {
-            mounts_of(c.pid())
-        } else {
-            Vec::new()
-        };
-        host(&["umount", &format!("{source}/later")]);
-        host(&["umount", &source]);
-        created.ok();
+        let shared = HostMount::new(&["--bind", &source, &source]);
+        assert!(
+            Command::new("mount")
+                .args(["--make-shared", &source])
+                .status()
+                .unwrap()
+                .success()
+        );
+        c.create();
+        let later = HostMount::new(&["-t", "tmpfs", "tmpfs", &format!("{source}/later")]);
+        let mounts = mounts_of(c.pid());
+        drop(later);
+        drop(shared);
         assert_eq!(
             mounts.iter().any(|m| m.point == "/mnt/later"),
             receives,

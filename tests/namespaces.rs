@@ -123,8 +123,9 @@ fn a_namespace_that_is_pinned_by_a_bind_mount_is_joined() {
     );
     let mut c = c.join("uts", &pin).set("process/args", json!(["hostname"]));
     c.config.as_object_mut().unwrap().remove("hostname");
+    let pinned = HostMount(pin);
     let out = c.run();
-    assert!(Command::new("umount").arg(&pin).status().unwrap().success());
+    drop(pinned);
     assert_eq!(out.ok().stdout, "pinned\n");
     c.finish();
 }
@@ -144,9 +145,11 @@ fn a_container_survives_the_end_of_its_sandbox_between_create_and_start() {
 
 #[test]
 fn a_new_pid_namespace_makes_the_process_pid_1_and_shows_no_other() {
-    let c = Container::sh("echo $$; ls /proc | grep -c '^[0-9]'");
+    let c = Container::sh("echo $$; ls /proc | grep '^[0-9]'");
+    let out = c.run().ok();
+    assert_eq!(out.lines()[0], "1");
     // The shell, ls and grep.
-    assert_eq!(c.run().ok().stdout, "1\n3\n");
+    assert!(out.lines()[1] == "1" && out.lines().len() <= 4, "{out:?}");
     c.finish();
 }
 

@@ -67,8 +67,11 @@ fn the_runtime_in_a_shared_pid_namespace_shows_no_descriptors() {
         c.finish();
     }
     let said = spy.output();
+    // The standard streams are the container's own, and what they lead to is the caller's choice.
+    let is_standard = |line: &&str| ["/fd/0 ", "/fd/1 ", "/fd/2 "].iter().any(|fd| line.contains(fd));
     let leaks: Vec<&str> = said
         .lines()
+        .filter(|line| !is_standard(line))
         .filter(|l| l.contains("/state/") || l.contains("cgroup") || l.contains(" /tmp"))
         .collect();
     assert!(leaks.is_empty(), "{leaks:?}");
@@ -193,6 +196,9 @@ fn proc_below_a_symlink_in_the_image_does_not_leave_it() {
 /// Row 6: CVE-2021-30465, and row 11: CVE-2024-45310. A volume's owner swaps a mount target for a symlink.
 #[test]
 fn a_mount_target_that_is_swapped_while_mounting_does_not_lead_out() {
+    if !hilum_only("the oracle lets it out within some twenty rounds") {
+        return;
+    }
     let c = Container::new(&["true"])
         .set("root/readonly", json!(false))
         .push(
@@ -246,12 +252,16 @@ fn inheritable_capabilities_are_empty_unless_ambient_asks() {
 /// Row 10: CVE-2024-21626.
 #[test]
 fn a_cwd_through_a_descriptor_does_not_lead_out() {
+    // Were it not for the check, this would show the host's files.
+    let script = "ls -d ../../../../../../etc/hostname ../../../../../../*; pwd";
+    let control = Container::sh(script).run().ok().stdout;
+    assert!(control.contains("bin") && control.ends_with("/\n"), "{control}");
     for n in 0..rounds(64, 1024) {
         for prefix in ["/proc/self/fd", "/proc/1/fd", "/proc/thread-self/fd"] {
             if prefix != "/proc/self/fd" && n > 12 {
                 continue;
             }
-            let c = Container::sh("ls -d ../../../../../../etc/hostname ../../../../../../*; pwd");
+            let c = Container::sh(script);
             let c = c.set("process/cwd", json!(format!("{prefix}/{n}")));
             let out = c.run();
             assert!(

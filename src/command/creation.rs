@@ -93,6 +93,9 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
     };
     let plan = plan::plan(&arena, &request)?;
 
+    for (index, step) in plan.steps.iter().enumerate() {
+        log::debug(|| format!("step {index}: {}", plan::describe(step)));
+    }
     state::prepare_root(&global.root)?;
     let mut state = new_state(id, bundle.clone(), rootfs, &spec, planned.clone());
     let container = Container::create(&global.root, &state)?;

@@ -37,6 +37,7 @@ pub fn run() -> Result<u8> {
             "mountExtensions": { "idmap": { "enabled": false } },
             "netDevices": { "enabled": false },
         },
+        "potentiallyUnsafeConfigAnnotations": [],
         "annotations": {
             "io.github.seccomp.libseccomp.version": seccomp::version(),
             "org.hilum.version": env!("CARGO_PKG_VERSION"),

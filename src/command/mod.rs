@@ -32,7 +32,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
             .map(PathBuf::from),
         json: text(matches, "log-format") == Some("json"),
         debug: matches.get_flag("debug"),
-    });
+    })?;
     if matches.get_flag("version") {
         return version::run();
     }
@@ -50,7 +50,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("list", args)) => list::run(&global, args),
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
-        _ => Err(Error::new("no command given")),
+        _ => Err(Error::new("no command given").hint("hilum --help lists them")),
     }
 }
 

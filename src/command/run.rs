@@ -19,12 +19,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
     }
     let mut made = creation::make(global, args, detach, false)?;
-    let executed = execute(&made, args);
+    let executed = execute(&made, args).and_then(|()| run_poststart(&made.state));
     if let Err(error) = executed {
         made.undo();
         return Err(error);
     }
-    run_poststart(&made.state);
     let Some(signals) = signals else { return Ok(0) };
 
     let terminal = made.created.terminal.take();

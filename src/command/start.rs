@@ -19,7 +19,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let channel = knock(container.path())?.ok_or_else(|| Error::new("cannot start a container that has stopped"))?;
     channel.go()?;
     await_exec(&channel, &state)?;
-    run_poststart(&state);
+    run_poststart(&state)?;
     if let (Some(notify), Some(process)) = (notify, state.process) {
         drop(container);
         if let Some(pidfd) = process.open()? {

@@ -6,9 +6,7 @@ use crate::state::OCI_VERSION;
 
 pub fn run() -> Result<u8> {
     println!("hilum version {}", env!("CARGO_PKG_VERSION"));
-    if let Some(commit) = option_env!("HILUM_COMMIT") {
-        println!("commit: {commit}");
-    }
+    println!("commit: {}", env!("HILUM_COMMIT"));
     println!("spec: {OCI_VERSION}");
     println!("libseccomp: {}", seccomp::version());
     Ok(0)

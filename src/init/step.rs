@@ -176,10 +176,12 @@ pub enum Step<'a> {
     },
     /// Waits at the listening socket for `start`; the connection replaces the channel to the parent.
     AwaitStart,
-    /// Every descriptor from here on but the preserved ones is closed by exec.
+    /// With the flags of a seccomp filter that is to be installed at the very last, so that it need not allow anything
+    /// but the execution.
     Exec {
         args: Strs<'a>,
         env: Strs<'a>,
+        seccomp: Option<u32>,
     },
 }
 

@@ -160,10 +160,7 @@ impl<'a> Walk<'a> {
             Step::NewSession => process::new_session(self.terminal.as_ref().map(AsFd::as_fd))?,
             Step::Rlimit { resource, soft, hard } => sys_process::set_rlimit(resource, soft, hard)?,
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
-            Step::Seccomp { flags } => {
-                let program = self.seccomp.as_ref().map(Answer::bytes).unwrap_or_default();
-                sys_process::seccomp_filter(flags, program)?;
-            }
+            Step::Seccomp { flags } => self.install_filter(flags)?,
             Step::OwnStdio { uid, terminal } => process::own_stdio(uid, terminal)?,
             Step::BoundingSet { keep } => process::keep_bounding(keep)?,
             Step::User { uid, gid, groups } => process::become_user(uid, gid, groups)?,
@@ -172,10 +169,13 @@ impl<'a> Walk<'a> {
             Step::Chdir { path, again } => self.chdir(path.0, again)?,
             Step::FindProgram { candidates, .. } => self.program = Some(process::find_program(candidates)?),
             Step::AwaitStart => self.await_start(sys_process::borrow(self.header.start))?,
-            Step::Exec { args, env } => {
+            Step::Exec { args, env, seccomp } => {
                 self.close_all_but_channel()?;
                 tell(self.channel.as_fd(), Message::Executing)?;
                 let program = self.program.ok_or(Errno::NOENT)?;
+                if let Some(flags) = seccomp {
+                    self.install_filter(flags)?;
+                }
                 match hilum_sys::exec::execve(program, args.iter(), env.iter()) {
                     Err(errno) => return Err(errno.into()),
                 }
@@ -199,6 +199,12 @@ impl<'a> Walk<'a> {
                 Ok(Next::End)
             }
         }
+    }
+
+    fn install_filter(&self, flags: u32) -> Result<()> {
+        let program = self.seccomp.as_ref().map(Answer::bytes).unwrap_or_default();
+        sys_process::seccomp_filter(flags, program).during("install the seccomp filter")?;
+        Ok(())
     }
 
     fn proc_write(&self, path: &CStr, value: &CStr, unless_equal: bool) -> Result<()> {

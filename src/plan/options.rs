@@ -14,7 +14,7 @@ const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
 const MS_REC: u32 = 0x4000;
-const MS_UNBINDABLE: u32 = 1 << 17;
+pub const MS_UNBINDABLE: u32 = 1 << 17;
 pub const MS_PRIVATE: u32 = 1 << 18;
 pub const MS_SLAVE: u32 = 1 << 19;
 pub const MS_SHARED: u32 = 1 << 20;
@@ -44,16 +44,16 @@ const ATTRS: &[(&str, u64, u64)] = &[
 /// Flags of the file system itself, which it takes under these names.
 const SUPERBLOCK: &[&str] = &["sync", "dirsync", "lazytime", "mand", "iversion"];
 
-/// Names that ask for what is so without them.
-const NOTHING: &[&str] = &[
-    "defaults",
-    "async",
-    "nolazytime",
-    "nomand",
-    "noiversion",
-    "loud",
-    "silent",
+/// Their opposites, which undo an earlier one of the list.
+const OPPOSITE: &[(&str, &str)] = &[
+    ("async", "sync"),
+    ("nolazytime", "lazytime"),
+    ("nomand", "mand"),
+    ("noiversion", "iversion"),
 ];
+
+/// Names that ask for what is so without them.
+const NOTHING: &[&str] = &["defaults", "loud", "silent"];
 
 /// Options that hilum knows and does not do yet.
 const REFUSED: &[&str] = &["tmpcopyup", "idmap", "ridmap"];
@@ -97,6 +97,8 @@ pub fn parse(options: &[String]) -> Result<Options, &str> {
             it.recursive |= name == "rbind";
         } else if name == "remount" {
             it.remount = true;
+        } else if let Some((_, undone)) = OPPOSITE.iter().find(|(opposite, _)| *opposite == name) {
+            it.data.retain(|flag| flag != undone);
         } else if REFUSED.contains(&name) {
             return Err(name);
         } else if !NOTHING.contains(&name) {
@@ -139,7 +141,12 @@ pub fn names() -> Vec<String> {
     let attrs = ATTRS.iter().map(|(name, ..)| name.to_string());
     // `ratime` and `rro` are what an `r` before a name means; there is no `rrw`-like name that is not in the list.
     let recursive = ATTRS.iter().map(|(name, ..)| format!("r{name}"));
-    let rest = SUPERBLOCK.iter().chain(NOTHING).map(|name| name.to_string());
+    let opposites = OPPOSITE.iter().map(|(name, _)| name);
+    let rest = SUPERBLOCK
+        .iter()
+        .chain(NOTHING)
+        .chain(opposites)
+        .map(|name| name.to_string());
     let propagation = PROPAGATION.iter().map(|(name, _)| name.to_string());
     let mut all: Vec<_> = attrs.chain(recursive).chain(rest).chain(propagation).collect();
     all.extend(["bind", "rbind", "remount"].map(String::from));

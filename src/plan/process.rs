@@ -42,8 +42,8 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     refuse_unsupported(process)?;
     limits(b, process)?;
 
-    let seccomp = req.seccomp.map(|filter| Step::Seccomp { flags: filter.flags() });
-    if seccomp.is_some() {
+    let filter = req.seccomp.map(|filter| filter.flags());
+    if filter.is_some() {
         b.push(Step::Wait(step::Point::Seccomp));
     }
     let cwd = b.text(&process.cwd, "process.cwd")?;
@@ -52,8 +52,8 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         again: false,
     });
     // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)).
-    if let (Some(step), false) = (seccomp, process.no_new_privileges) {
-        b.push(step);
+    if let (Some(flags), false) = (filter, process.no_new_privileges) {
+        b.push(Step::Seccomp { flags });
     }
     b.push(Step::OwnStdio {
         uid: process.user.uid,
@@ -79,13 +79,10 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         b.push(Step::AwaitStart);
     }
     hooks::before_exec(b, req)?;
-    // As late as can be: what runs between a filter and exec must be allowed by it.
-    if let (Some(step), true) = (seccomp, process.no_new_privileges) {
-        b.push(step);
-    }
     let step = Step::Exec {
         args: b.texts(&process.args, "process.args")?,
         env: b.texts(&env, "process.env")?,
+        seccomp: filter.filter(|_| process.no_new_privileges),
     };
     b.push(step);
     Ok(())
@@ -122,10 +119,12 @@ fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()
             .hint("add {\"type\": \"uts\"} to linux.namespaces"));
         }
         if let Some(join) = ns.join(Kind::Uts) {
-            log::debug(&format!(
-                "{property}: sets the name of all in the joined uts namespace {}",
-                join.path
-            ));
+            log::debug(|| {
+                format!(
+                    "{property}: sets the name of all in the joined uts namespace {}",
+                    join.path
+                )
+            });
         }
         let name = b.text(value, property)?;
         b.push(if property == "hostname" {

@@ -42,9 +42,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     let rootfs = b.text(req.rootfs.as_os_str().as_encoded_bytes(), "root.path")?;
     if private {
         if !shared {
-            b.push(Step::Propagation {
-                flags: if propagation == 0 { RSLAVE } else { propagation | MS_REC },
-            });
+            b.push(Step::Propagation { flags: before_pivot(propagation) });
         } else {
             b.push(Step::PrivateParent { path: rootfs });
         }
@@ -103,6 +101,15 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
 
 const MS_REC: u32 = 0x4000;
 const RSLAVE: u32 = options::MS_SLAVE | MS_REC;
+
+/// What the copies of the host's mounts get, before any of them is used: an unbindable one could not be the source of a
+/// bind, so that comes last, on `/` alone.
+fn before_pivot(propagation: u32) -> u32 {
+    match propagation & !MS_REC {
+        options::MS_PRIVATE | options::MS_UNBINDABLE => options::MS_PRIVATE | MS_REC,
+        _ => RSLAVE,
+    }
+}
 
 fn propagation(spec: &config::Spec) -> Result<u32> {
     match spec.linux.rootfs_propagation.as_str() {

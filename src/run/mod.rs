@@ -297,13 +297,14 @@ pub fn run_poststop(state: &State) {
     }
 }
 
-pub fn run_poststart(state: &State) {
-    let pid = state.process.map_or(0, |process| process.pid);
-    for hook in &state.poststart {
-        if let Err(e) = hooks::run("poststart", std::slice::from_ref(hook), state, Status::Running, pid) {
-            crate::log::warn(&e.to_string());
-        }
+/// A container whose poststart hook has failed does not go on (runtime.md, "Lifecycle").
+pub fn run_poststart(state: &State) -> Result<()> {
+    let Some(process) = state.process.filter(|_| !state.poststart.is_empty()) else { return Ok(()) };
+    let ran = hooks::run("poststart", &state.poststart, state, Status::Running, process.pid);
+    if let (Err(_), Some(pidfd)) = (&ran, process.open()?) {
+        hilum_sys::signal::send(pidfd.as_fd(), 9).context("kill the container's process")?;
     }
+    ran
 }
 
 /// The host's own procfs, for what the child writes there.

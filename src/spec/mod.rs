@@ -93,6 +93,7 @@ mod tests {
     fn an_error_names_the_property() {
         for (text, property) in [
             (r#"{"process": {"args": ["a", 7]}}"#, "process.args[1]: invalid type"),
+            (r#"{"process": {"capabilities": []}}"#, "process.capabilities: invalid type: sequence, expected an object"),
             (r#"{"mounts": {}}"#, "mounts: invalid type"),
             (
                 r#"{"linux": {"resources": {"pids": {"limit": "x"}}}}"#,

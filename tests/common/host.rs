@@ -123,6 +123,7 @@ impl Out {
             "exit code; stdout {:?}, stderr {:?}",
             self.stdout, self.stderr
         );
+        assert!(!self.stderr.trim().is_empty(), "an error without a word");
         assert!(self.stderr.contains(text), "{:?} does not say {text:?}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self
@@ -194,5 +195,26 @@ impl Drop for Helper {
     fn drop(&mut self) {
         _ = self.0.kill();
         _ = self.0.wait();
+    }
+}
+
+/// A mount of the host's that a test needs. Unmounted on drop, which must come before the container's.
+pub struct HostMount(pub String);
+
+impl HostMount {
+    /// `mount` with these arguments, the last of which is the mount point.
+    #[track_caller]
+    pub fn new(args: &[&str]) -> HostMount {
+        assert!(
+            Command::new("mount").args(args).status().unwrap().success(),
+            "mount {args:?}"
+        );
+        HostMount(args.last().unwrap().to_string())
+    }
+}
+
+impl Drop for HostMount {
+    fn drop(&mut self) {
+        _ = Command::new("umount").arg(&self.0).status();
     }
 }
