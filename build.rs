@@ -20,7 +20,7 @@ fn main() {
     let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--release", "--package", "hilum-init", "--bin", "hilum-init"])
         .args(["--target", &target])
-        .args(["--config", "profile.release.opt-level='s'"])
+        .args(["--config", "profile.release.opt-level='z'"])
         .arg("--target-dir")
         .arg(&dir)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -37,5 +37,7 @@ fn main() {
 fn commit() -> String {
     let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
     let known = git.ok().filter(|output| output.status.success());
-    known.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    known.map_or("unknown".into(), |output| {
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    })
 }

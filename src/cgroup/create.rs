@@ -22,19 +22,28 @@ impl Plan {
         }
         let present = |w: &&resources::Write| kept.iter().any(|d| d.path == w.directory);
         resources::apply(self.writes.iter().filter(present))?;
-        let devices = self
-            .devices
-            .as_ref()
-            .filter(|(path, _)| kept.iter().any(|d| d.path == *path));
-        if let Some((directory, rules)) = devices {
-            let attached = rules.attach(directory, made.0.contains(directory));
-            if !self.rootless {
-                attached.context("linux.resources.devices")?;
-            }
+        if let Some((directory, _)) = &self.devices {
+            self.is_new = made.0.contains(directory);
         }
         made.0.clear();
         self.cgroup.directories = kept;
         Ok(())
+    }
+
+    /// v2's device rules, which are a program. Verifying it takes the kernel a while, so this is apart: the child can
+    /// set up the container meanwhile, and no program but ours runs before both are done.
+    pub fn install_device_filter(&self) -> Result<()> {
+        match &self.devices {
+            Some((directory, rules)) if self.cgroup.directories.iter().any(|d| d.path == *directory) => {
+                let attached = rules.attach(directory, self.is_new);
+                if self.rootless {
+                    Ok(())
+                } else {
+                    attached.context("linux.resources.devices")
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     fn do_without(&self, directory: &Directory, cause: Error) -> Result<()> {

@@ -135,6 +135,8 @@ pub struct Plan {
     pub devices: Option<(PathBuf, Rules)>,
     /// What is accepted but has no effect.
     pub warnings: Vec<String>,
+    /// Whether `create` has made the directory that the device filter goes to: then there is none to replace.
+    is_new: bool,
     rootless: bool,
     /// A rootless container that asks for no particular cgroup runs without one where it may not have one.
     may_do_without: bool,
@@ -217,6 +219,7 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
         writes,
         devices,
         warnings,
+        is_new: false,
         rootless,
         may_do_without,
     })

@@ -120,18 +120,11 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
             return Err(error);
         }
     };
-    let made = Made {
+    Ok(Made {
         container,
         state,
         created,
-    };
-    match made.container.save(&made.state) {
-        Ok(()) => Ok(made),
-        Err(error) => {
-            made.undo();
-            Err(error)
-        }
-    }
+    })
 }
 
 fn new_state(id: &str, bundle: PathBuf, rootfs: PathBuf, spec: &Spec, cgroup: cgroup::Cgroup) -> State {
@@ -190,7 +183,8 @@ fn setgroups_denied(spec: &Spec) -> bool {
         .iter()
         .any(|ns| ns.kind == "user" && ns.path.is_empty());
     (new_user && idmap::denies_setgroups(&spec.linux.gid_mappings))
-        || std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
+        || (in_user_namespace()
+            && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny"))
 }
 
 fn enabled(path: &str) -> bool {

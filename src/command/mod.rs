@@ -13,6 +13,7 @@ mod state;
 mod version;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::ArgMatches;
 
@@ -98,10 +99,13 @@ fn global(matches: &ArgMatches) -> Result<Global> {
 
 /// The initial user namespace maps every id to itself (user_namespaces(7)).
 fn in_user_namespace() -> bool {
-    let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
-        return false;
-    };
-    text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
+            return false;
+        };
+        text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+    })
 }
 
 #[cfg(test)]

@@ -123,6 +123,11 @@ fn unified<'a>(
         };
         return bind(b, &directory.mount, target, attr, options.propagation);
     }
+    // In the host's cgroup namespace, another mount would show the same and set the options of the host's own mount
+    // (nsdelegate and the like) to its own, at the cost of an RCU grace period: several milliseconds.
+    if !ns.is_private(Kind::Cgroup) {
+        return bind(b, &directory.mount, target, options.attr, options.propagation);
+    }
     Ok(Step::Mount(Mount {
         fs: b.text("cgroup2", PROPERTY)?,
         source: b.text("cgroup", PROPERTY)?,

@@ -230,10 +230,9 @@ fn limits(b: &mut Builder<'_>, process: &Process) -> Result<()> {
 fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<()> {
     let none = config::Capabilities::default();
     let wanted = process.capabilities.as_ref().unwrap_or(&none);
-    let available = capability::available();
     let mut unknown = Vec::new();
     let mut mask = |names| {
-        let (mask, not_known) = capability::mask(names, available);
+        let (mask, not_known) = capability::mask(names, capability::is_available);
         unknown.extend(not_known);
         mask
     };

@@ -42,7 +42,9 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     let rootfs = b.text(req.rootfs.as_os_str().as_encoded_bytes(), "root.path")?;
     if private {
         if !shared {
-            b.push(Step::Propagation { flags: before_pivot(propagation) });
+            b.push(Step::Propagation {
+                flags: before_pivot(propagation),
+            });
         } else {
             b.push(Step::PrivateParent { path: rootfs });
         }

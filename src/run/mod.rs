@@ -151,7 +151,23 @@ impl Creation<'_> {
         begun.pid = spawned.pid;
         // The other end must be the child's alone: its end is how we learn of the child's.
         drop((theirs, start));
+        // From here on the child works beside us.
+        if !self.plan.stage_one {
+            self.record(spawned.pid)?;
+        }
+        self.cgroup.install_device_filter()?;
         self.converse(Channel::new(ours), &progress, begun)
+    }
+
+    /// The container's first process is known. A created container is saved once more when it is ready; one that is run
+    /// goes on at once, so its state is written while the child is still at work.
+    fn record(&mut self, pid: i32) -> Result<()> {
+        self.state.process = Some(Identity::of(pid)?);
+        if self.wait_for_start {
+            Ok(())
+        } else {
+            self.container.save(self.state)
+        }
     }
 
     fn converse(&mut self, channel: Channel, progress: &files::Progress, begun: &mut Begun) -> Result<Created> {
@@ -186,6 +202,7 @@ impl Creation<'_> {
                     begun.processes.push(pidfd);
                     begun.pid = pid;
                     stage_one = false;
+                    self.record(pid)?;
                 }
                 // Stage two may be heard before stage one has said its pid.
                 said @ Said::At(_) if stage_one => deferred = Some(said),
@@ -210,9 +227,11 @@ impl Creation<'_> {
                 Said::At(Point::Seccomp) => channel.answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::At(Point::Ready) => {
-                    let process = Identity::of(begun.pid)?;
-                    self.state.process = Some(process);
+                    let process = self.state.process.ok_or_else(|| Error::new("no process"))?;
                     self.state.steps_after_start = StepNames::after_ready(&self.plan.steps);
+                    if self.wait_for_start {
+                        self.container.save(self.state)?;
+                    }
                     let pidfd = begun.processes.pop().ok_or_else(|| Error::new("no process"))?;
                     return Ok(Created {
                         channel,
@@ -299,7 +318,9 @@ pub fn run_poststop(state: &State) {
 
 /// A container whose poststart hook has failed does not go on (runtime.md, "Lifecycle").
 pub fn run_poststart(state: &State) -> Result<()> {
-    let Some(process) = state.process.filter(|_| !state.poststart.is_empty()) else { return Ok(()) };
+    let Some(process) = state.process.filter(|_| !state.poststart.is_empty()) else {
+        return Ok(());
+    };
     let ran = hooks::run("poststart", &state.poststart, state, Status::Running, process.pid);
     if let (Err(_), Some(pidfd)) = (&ran, process.open()?) {
         hilum_sys::signal::send(pidfd.as_fd(), 9).context("kill the container's process")?;

@@ -14,7 +14,6 @@ const LARGEST: u64 = 16 << 20;
 /// The bundle's config.json, checked as far as no single part of the plan does.
 pub fn load(bundle: &Path) -> Result<Spec> {
     let path = bundle.join("config.json");
-    let mut text = Vec::new();
     let file = match std::fs::File::open(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(
@@ -25,6 +24,9 @@ pub fn load(bundle: &Path) -> Result<Spec> {
         }
         other => other.at("open", &path)?,
     };
+    // In one read, and one for the end.
+    let len = file.metadata().at("stat", &path)?.len().min(LARGEST);
+    let mut text = Vec::with_capacity(len as usize + 1);
     file.take(LARGEST + 1).read_to_end(&mut text).at("read", &path)?;
     if text.len() as u64 > LARGEST {
         return Err(Error::new(format!("{}: larger than {} MiB", path.display(), LARGEST >> 20)).path(path));
@@ -93,7 +95,10 @@ mod tests {
     fn an_error_names_the_property() {
         for (text, property) in [
             (r#"{"process": {"args": ["a", 7]}}"#, "process.args[1]: invalid type"),
-            (r#"{"process": {"capabilities": []}}"#, "process.capabilities: invalid type: sequence, expected an object"),
+            (
+                r#"{"process": {"capabilities": []}}"#,
+                "process.capabilities: invalid type: sequence, expected an object",
+            ),
             (r#"{"mounts": {}}"#, "mounts: invalid type"),
             (
                 r#"{"linux": {"resources": {"pids": {"limit": "x"}}}}"#,

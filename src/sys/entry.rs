@@ -48,17 +48,14 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     hilum_sys::process::exit(125)
 }
 
-/// What the compiler calls for copies and comparisons. Volatile accesses, lest it finds a copy in a loop here and calls
-/// the very function that it is compiling.
+/// What the compiler calls for copies and comparisons.
 mod memory {
     /// # Safety
     /// As memcpy(3).
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-        for i in 0..len {
-            // SAFETY: the caller gives `len` bytes on both sides.
-            unsafe { to.add(i).write_volatile(from.add(i).read()) }
-        }
+        // SAFETY: the caller gives `len` bytes on both sides.
+        unsafe { forward(to, from, len) };
         to
     }
 
@@ -66,12 +63,13 @@ mod memory {
     /// As memmove(3).
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
-        if (to as usize) < (from as usize) {
+        if (to as usize).wrapping_sub(from as usize) >= len {
             // SAFETY: as the caller's; front to back, a byte is read before it is overwritten.
-            return unsafe { memcpy(to, from, len) };
+            unsafe { forward(to, from, len) };
+            return to;
         }
         for i in (0..len).rev() {
-            // SAFETY: as above, back to front.
+            // SAFETY: as above, back to front. Volatile, lest the compiler finds a memmove in this loop.
             unsafe { to.add(i).write_volatile(from.add(i).read()) }
         }
         to
@@ -81,11 +79,51 @@ mod memory {
     /// As memset(3).
     #[unsafe(no_mangle)]
     unsafe extern "C" fn memset(to: *mut u8, value: i32, len: usize) -> *mut u8 {
-        for i in 0..len {
-            // SAFETY: the caller gives `len` bytes.
-            unsafe { to.add(i).write_volatile(value as u8) }
-        }
+        // SAFETY: the caller gives `len` bytes.
+        unsafe { fill(to, value as u8, len) };
         to
+    }
+
+    /// # Safety
+    /// `len` bytes on both sides; where they overlap, `to` is below `from`.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn forward(to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: the instruction copies just these bytes, upwards (the ABI keeps the direction flag clear).
+        unsafe {
+            core::arch::asm!("rep movsb", inout("rdi") to => _, inout("rsi") from => _, inout("rcx") len => _,
+                options(nostack, preserves_flags));
+        }
+    }
+
+    /// # Safety
+    /// `len` bytes at `to`.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn fill(to: *mut u8, value: u8, len: usize) {
+        // SAFETY: the instruction writes just these bytes.
+        unsafe {
+            core::arch::asm!("rep stosb", inout("rdi") to => _, in("al") value, inout("rcx") len => _,
+                options(nostack, preserves_flags));
+        }
+    }
+
+    /// # Safety
+    /// `len` bytes on both sides; where they overlap, `to` is below `from`.
+    #[cfg(not(target_arch = "x86_64"))]
+    unsafe fn forward(to: *mut u8, from: *const u8, len: usize) {
+        for i in 0..len {
+            // SAFETY: as the caller's. Volatile, lest the compiler finds a memcpy in this loop.
+            unsafe { to.add(i).write_volatile(from.add(i).read()) }
+        }
+    }
+
+    /// # Safety
+    /// `len` bytes at `to`.
+    #[cfg(not(target_arch = "x86_64"))]
+    unsafe fn fill(to: *mut u8, value: u8, len: usize) {
+        for i in 0..len {
+            // SAFETY: as the caller's. Volatile, lest the compiler finds a memset in this loop.
+            unsafe { to.add(i).write_volatile(value) }
+        }
     }
 
     /// # Safety

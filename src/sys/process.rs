@@ -11,9 +11,10 @@ use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use crate::Result;
 use crate::raw::syscall;
 
-/// Every signal unblocked and with its default action, as a program expects that has just been started. What was
-/// ignored (SIGPIPE, by Rust's runtime) would stay so across execve(2).
+/// Every signal unblocked, and SIGPIPE with its default action again: Rust's runtime ignores it, and what is ignored stays
+/// so across execve(2). (Handlers are gone by CLONE_CLEAR_SIGHAND and exec; what the runtime's caller ignores is its wish.)
 pub fn reset_signals() -> Result<()> {
+    const SIGPIPE: usize = 13;
     let mask: u64 = 0;
     let action = [0usize; 4]; // struct kernel_sigaction: SIG_DFL, no flags, no restorer, empty mask
     // SAFETY: a mask and an action of the kernel's layout and size (8 bytes of mask), read only.
@@ -22,10 +23,7 @@ pub fn reset_signals() -> Result<()> {
             __NR_rt_sigprocmask,
             [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0],
         )?;
-        for signal in 1..=64 {
-            // SIGKILL and SIGSTOP refuse, and need nothing.
-            let _ = syscall(__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0, 0]);
-        }
+        syscall(__NR_rt_sigaction, [SIGPIPE, action.as_ptr() as usize, 0, 8, 0, 0])?;
     }
     Ok(())
 }
