@@ -1,5 +1,6 @@
 //! Builds the init program (src/init), which the binary carries inside itself.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
@@ -8,16 +9,16 @@ use std::{env, fs};
 const FLAGS: &str = "-Ctarget-feature=+crt-static -Crelocation-model=static -Cpanic=abort \
     -Clink-arg=-nostartfiles -Clink-arg=-nostdlib -Clink-arg=-static -Clink-arg=-Wl,--build-id=none -Clink-arg=-Wl,-z,norelro";
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rustc-env=HILUM_COMMIT={}", commit());
     for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock", ".git/logs/HEAD"] {
         println!("cargo:rerun-if-changed={watched}");
     }
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let target = env::var("TARGET").expect("cargo sets TARGET");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let target = env::var("TARGET")?;
     let dir = out.join("init");
     // Its own target directory: the outer cargo holds the lock of the usual one.
-    let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+    let status = Command::new(env::var("CARGO")?)
         .args(["build", "--release", "--package", "hilum-init", "--bin", "hilum-init"])
         .args(["--target", &target])
         .args(["--config", "profile.release.opt-level='z'"])
@@ -26,11 +27,12 @@ fn main() {
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env("RUSTFLAGS", FLAGS)
-        .status()
-        .expect("cargo can be started");
-    assert!(status.success(), "the init program could not be built");
-    let program = dir.join(&target).join("release/hilum-init");
-    fs::copy(&program, out.join("hilum-init")).expect("the init program can be copied");
+        .status()?;
+    if !status.success() {
+        return Err("the init program could not be built".into());
+    }
+    fs::copy(dir.join(&target).join("release/hilum-init"), out.join("hilum-init"))?;
+    Ok(())
 }
 
 /// Of the sources, for `--version`; a release's tarball has none.

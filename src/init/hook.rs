@@ -58,12 +58,12 @@ fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
     }
     let status = retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED))?;
     if !ended {
-        return Err(Fail::new(Errno::TIMEDOUT, b"killed after its timeout"));
+        return Err(Fail::new(Errno::TIMEDOUT, "killed after its timeout"));
     }
     if status.and_then(|s| s.exit_status()) == Some(0) {
         return Ok(());
     }
-    Err(Fail::new(Errno::CANCELED, last_words(output, &mut [0; 200])))
+    Err(Fail::quoting(Errno::CANCELED, last_words(output, &mut [0; 200])))
 }
 
 /// The end of what it printed.

@@ -60,7 +60,7 @@ fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
     let len = rustix::io::read(fs, &mut log).unwrap_or(0);
     let text = log.get(..len).unwrap_or_default();
     // `e ` before the text marks an error.
-    Fail::new(errno, text.strip_prefix(b"e ").unwrap_or(text).trim_ascii_end())
+    Fail::quoting(errno, text.strip_prefix(b"e ").unwrap_or(text).trim_ascii_end())
 }
 
 /// A copy of what is mounted elsewhere, on the target.
@@ -108,7 +108,7 @@ fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
 fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let says_proc = path.to_bytes().starts_with(b"/proc/");
     if !says_proc && fstatfs(target)?.f_type as i64 == PROC_SUPER_MAGIC {
-        return Err(Fail::new(Errno::PERM, b"the target leads into /proc"));
+        return Err(Fail::new(Errno::PERM, "the target leads into /proc"));
     }
     Ok(())
 }
@@ -249,7 +249,7 @@ fn host_null() -> Result<OwnedFd> {
     if is_null {
         Ok(null)
     } else {
-        Err(Fail::new(Errno::NODEV, b"the host's /dev/null is not the null device"))
+        Err(Fail::new(Errno::NODEV, "the host's /dev/null is not the null device"))
     }
 }
 

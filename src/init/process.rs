@@ -25,7 +25,7 @@ pub(crate) fn become_root(setgroups: bool) -> Result<()> {
         sys::set_groups([].into_iter()).during("setgroups")?;
     }
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).during("setgid 0")?;
-    Ok(rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).during("setuid 0")?)
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).during("setuid 0")
 }
 
 /// A kernel without keyrings has nothing to inherit.
@@ -127,7 +127,7 @@ pub(crate) fn proc_write(proc: BorrowedFd<'_>, path: &CStr, value: &[u8], unless
 pub(crate) fn write_all(fd: BorrowedFd<'_>, value: &[u8]) -> Result<()> {
     match rustix::io::retry_on_intr(|| rustix::io::write(fd, value))? {
         len if len == value.len() => Ok(()),
-        _ => Err(Fail::new(Errno::IO, b"only a part was written")),
+        _ => Err(Fail::new(Errno::IO, "only a part was written")),
     }
 }
 

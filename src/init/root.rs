@@ -74,10 +74,7 @@ impl Root {
         match self.find(path, OFlags::PATH, no_symlinks) {
             Err(Errno::NOENT) => {}
             Err(Errno::LOOP) if no_symlinks => {
-                return Err(Fail::new(
-                    Errno::LOOP,
-                    b"a symbolic link of the image would redirect it",
-                ));
+                return Err(Fail::new(Errno::LOOP, "a symbolic link of the image would redirect it"));
             }
             other => return other.during("open the target"),
         }

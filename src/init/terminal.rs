@@ -24,7 +24,7 @@ pub(crate) fn open(root: &Root, rows: u16, cols: u16) -> Result<(OwnedFd, OwnedF
         && stat.st_rdev == rustix::fs::makedev(5, 2)
         && fstatfs(&master)?.f_type as i64 == DEVPTS_SUPER_MAGIC;
     if !is_ptmx {
-        return Err(Fail::new(Errno::NODEV, b"/dev/pts/ptmx is not a devpts multiplexer"));
+        return Err(Fail::new(Errno::NODEV, "/dev/pts/ptmx is not a devpts multiplexer"));
     }
     unlockpt(&master).during("unlock the terminal")?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;

@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
     fn root(&self) -> Result<&Root> {
         self.root
             .as_ref()
-            .ok_or(Fail::new(Errno::BADF, b"no root file system is open"))
+            .ok_or(Fail::new(Errno::BADF, "no root file system is open"))
     }
 
     /// Stage one's last act. The child has the same parent as this process, which is what makes it the runtime's own.
@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
         if !sys_process::cwd_is_below_root()? {
             return Err(Fail::new(
                 Errno::ACCESS,
-                b"the directory is outside the container's root file system",
+                "the directory is outside the container's root file system",
             ));
         }
         Ok(())

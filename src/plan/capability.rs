@@ -54,7 +54,7 @@ pub fn is_available(number: u32) -> bool {
 }
 
 /// The mask of the names, and those among them that are unknown or not available.
-pub fn mask<'s>(names: &'s [String], available: impl Fn(u32) -> bool) -> (u64, Vec<&'s str>) {
+pub fn mask(names: &[String], available: impl Fn(u32) -> bool) -> (u64, Vec<&str>) {
     let mut unknown = Vec::new();
     let mask = names
         .iter()

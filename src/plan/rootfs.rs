@@ -374,7 +374,7 @@ pub fn bind_source<'a>(
 fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -> Result<()> {
     if target == "/proc" {
         let is_proc = match bind {
-            true => statfs(&mount.source).is_ok_and(|fs| fs.f_type as i64 == PROC_SUPER_MAGIC),
+            true => statfs(&mount.source).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC),
             false => mount.kind == "proc",
         };
         if !is_proc {

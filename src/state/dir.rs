@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
@@ -15,6 +16,8 @@ use crate::error::{Context, Error, Kind, Result};
 const FILE: &str = "state.json";
 /// A state larger than this was not written by hilum.
 const LARGEST: u64 = 64 << 20;
+/// A creation with slow hooks is over by then.
+const LOCK_BOUND: Duration = Duration::from_secs(30);
 
 /// Makes the root directory, for the runtime's user only.
 pub fn prepare_root(root: &Path) -> Result<()> {
@@ -155,10 +158,34 @@ fn lock(path: &Path) -> Result<Option<OwnedFd>> {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         other => other.at("open", path)?,
     };
-    rustix::io::retry_on_intr(|| flock(&dir, FlockOperation::LockExclusive)).at("lock", path)?;
+    wait_for_lock(&dir, path)?;
     // Whoever held the lock may have removed the directory.
     let removed = fstat(&dir).at("stat", path)?.st_nlink == 0;
     Ok((!removed).then_some(dir))
+}
+
+/// Another command may be at work: for a moment, or in a hook for as long as that takes. Nobody waits without a bound.
+fn wait_for_lock(dir: &OwnedFd, path: &Path) -> Result<()> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match flock(dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_BOUND => {}
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Error::new(format!(
+                    "{}: another command is at work on this container",
+                    path.display()
+                ))
+                .path(path)
+                .hint(format!("it has not ended in {LOCK_BOUND:?}; a hook may hang")));
+            }
+            Err(errno) => return Err(errno).at("lock", path),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
 }
 
 /// The default root may be shared by users (XDG_RUNTIME_DIR): sticky, so that no cleaner takes it for stale.
