@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use hilum::{cli, command, log};
 
 fn main() -> ExitCode {
-    let matches = match cli::command().try_get_matches() {
+    let args: Vec<_> = std::env::args_os().collect();
+    let quick = cli::command_for(&args).try_get_matches_from(&args);
+    // Help and usage errors speak of all commands.
+    let matches = match quick.or_else(|_| cli::command().try_get_matches_from(&args)) {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();

@@ -11,6 +11,7 @@
 
 mod common;
 
+mod architecture;
 mod cgroups;
 mod cli;
 mod descriptors;

@@ -1,7 +1,5 @@
 //! `delete`: undoes everything that the state names.
 
-use std::path::Path;
-
 use clap::ArgMatches;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -39,16 +37,6 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     }
     destroy(container, &state)?;
     Ok(0)
-}
-
-/// After a foreground run: somebody else may have deleted it, or made another of the same name, meanwhile.
-pub fn after_end(root: &Path, state: &State) -> Result<()> {
-    match Container::open(root, &state.id) {
-        Ok((container, Some(now))) if now.process == state.process => destroy(container, &now),
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == Kind::NotFound => Ok(()),
-        Err(e) => Err(e),
-    }
 }
 
 /// Kills what is left, waits for it, and removes cgroup and state. Can be done again after it failed half-way.

@@ -32,11 +32,10 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         state,
         created,
     } = made;
-    // Other commands have their turn while this one waits.
-    drop(container);
+    container.unlock()?;
     let code = foreground::hold(&created.pidfd, &signals, terminal);
-    if !args.get_flag("keep") {
-        delete::after_end(&global.root, &state)?;
+    if !args.get_flag("keep") && container.relock()? {
+        delete::destroy(container, &state)?;
     }
     Ok(u8::try_from(code?).unwrap_or(u8::MAX))
 }

@@ -24,6 +24,7 @@ pub(crate) struct Walk<'a> {
     /// The working directory could not be entered as root, and is tried again as the user.
     pub(crate) cwd_pending: bool,
     pub(crate) masks: mount::Masks,
+    pub(crate) parent: device::Parent<'a>,
 }
 
 /// Runs the plan in the sealed file of this descriptor number. Returns only what the process should exit with.
@@ -51,6 +52,7 @@ pub fn main(plan: &CStr) -> i32 {
         program: None,
         cwd_pending: false,
         masks: mount::Masks::default(),
+        parent: device::Parent::default(),
     };
     // What the steps make has the modes that they name; the user's umask comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
@@ -116,8 +118,14 @@ impl<'a> Walk<'a> {
             Step::PrivateParent { path } => mount::private_parent(path.0)?,
             Step::OpenRoot { path, recursive } => self.root = Some(Root::mount(path.0, recursive)?),
             Step::OpenRootInPlace { path } => self.root = Some(Root::open(path.0)?),
-            Step::Mount(it) => mount::mount(self.root()?, &it)?,
-            Step::Bind(it) => mount::bind(self.root()?, &it)?,
+            Step::Mount(it) => {
+                self.parent = device::Parent::default(); // it may be covered by this
+                mount::mount(self.root()?, &it)?;
+            }
+            Step::Bind(it) => {
+                self.parent = device::Parent::default();
+                mount::bind(self.root()?, &it)?;
+            }
             Step::Remount { target, set, clear } => mount::remount(self.root()?, target.0, set, clear)?,
             Step::Directory { path } => drop(self.root()?.directory(path.0, false)?),
             Step::Node {
@@ -127,9 +135,9 @@ impl<'a> Walk<'a> {
                 uid,
                 gid,
             } => {
-                device::node(self.root()?, path.0, mode, device, uid, gid)?;
+                device::node(self.place(path.0)?, mode, device, uid, gid)?;
             }
-            Step::Symlink { path, to, replace } => device::symlink(self.root()?, path.0, to.0, replace)?,
+            Step::Symlink { path, to, replace } => device::symlink(self.place(path.0)?, to.0, replace)?,
             Step::Console { bind, rows, cols } => {
                 let (master, slave) = terminal::open(self.root()?, rows, cols)?;
                 if bind {
@@ -188,6 +196,11 @@ impl<'a> Walk<'a> {
         self.root
             .as_ref()
             .ok_or(Fail::new(Errno::BADF, "no root file system is open"))
+    }
+
+    fn place(&mut self, path: &'a CStr) -> Result<device::Place<'_, 'a>> {
+        let root = self.root.as_ref().ok_or(Errno::BADF)?;
+        self.parent.of(root, path)
     }
 
     /// Stage one's last act. The child has the same parent as this process, which is what makes it the runtime's own.

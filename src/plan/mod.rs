@@ -17,6 +17,8 @@ mod process;
 pub mod rootfs;
 pub mod seccomp;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

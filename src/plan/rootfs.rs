@@ -28,6 +28,8 @@ const PROC_BINDS: &[&str] = &[
     "/proc/net/dev",
 ];
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// Where the container finds its notify socket's directory.
+pub const NOTIFY_INSIDE: &str = "/run/notify";
 /// What fsconfig(2) takes as a value.
 const OPTION_ROOM: usize = 255;
 
@@ -149,7 +151,7 @@ fn notify(b: &mut Builder<'_>, dir: &Path) -> Result<()> {
     let step = Step::Bind(Bind {
         source: Source::Path(b.text(dir.as_os_str().as_encoded_bytes(), "NOTIFY_SOCKET")?),
         recursive: false,
-        target: b.text(crate::run::notify::INSIDE, "NOTIFY_SOCKET")?,
+        target: b.text(NOTIFY_INSIDE, "NOTIFY_SOCKET")?,
         attr: options.attr,
         recursive_attr: Attr::default(),
         propagation: options::MS_PRIVATE,

@@ -1,6 +1,7 @@
 //! A failure in the child, put into words: the parent holds the same list of steps.
 
 use hilum_init::step::{Step, Str};
+use hilum_sys::namespace::Kind;
 use rustix::io::Errno;
 use rustix::process::WaitIdStatus;
 
@@ -116,22 +117,33 @@ pub fn late(state: &State, at: usize, errno: Errno, detail: &str) -> Error {
 
 /// The clone itself, or the execution of the init program, failed.
 pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
-    let names: Vec<_> = hilum_sys::namespace::Kind::ALL
+    let names: Vec<_> = Kind::ALL
         .into_iter()
         .filter(|kind| plan.clone_kinds & kind.flag() != 0)
-        .map(hilum_sys::namespace::Kind::spec_name)
+        .map(Kind::spec_name)
         .collect();
     let error = Error::from(errno).context(format!(
         "start the container's process with new {} namespaces",
         names.join(", ")
     ));
     match errno {
+        Errno::INVAL => match missing_in_kernel(plan) {
+            Some(missing) => error.hint(format!("this kernel has no {missing} namespaces")),
+            None => error,
+        },
         Errno::PERM => error.hint("only root may do this without a user namespace in linux.namespaces"),
         Errno::NOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
         Errno::NOMEM if plan.memory_limit.is_some() => error.hint("the memory limit of the container is too small"),
         Errno::AGAIN => error.hint("the limit on processes (RLIMIT_NPROC or pids.max) is reached"),
         _ => error,
     }
+}
+
+/// The first kind of those asked for that this kernel was built without.
+fn missing_in_kernel(plan: &Plan<'_>) -> Option<&'static str> {
+    let missing = |kind: &Kind| !std::path::Path::new("/proc/self/ns").join(kind.proc_name()).exists();
+    let asked = |kind: &Kind| plan.clone_kinds & kind.flag() != 0;
+    Kind::ALL.into_iter().filter(asked).find(missing).map(Kind::spec_name)
 }
 
 /// The init program ended and said nothing.

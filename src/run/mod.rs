@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use hilum_init::Header;
-use hilum_init::step::{Point, Words};
+use hilum_init::step::{Point, Step, Words};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -22,8 +22,8 @@ pub use channel::{Channel, Said};
 
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
-use crate::plan::Plan;
 use crate::plan::seccomp::Filter;
+use crate::plan::{Plan, describe};
 use crate::spec::config::Hooks;
 use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use console::Console;
@@ -228,7 +228,7 @@ impl Creation<'_> {
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::At(Point::Ready) => {
                     let process = self.state.process.ok_or_else(|| Error::new("no process"))?;
-                    self.state.steps_after_start = StepNames::after_ready(&self.plan.steps);
+                    self.state.steps_after_start = steps_after_ready(&self.plan.steps);
                     if self.wait_for_start {
                         self.container.save(self.state)?;
                     }
@@ -326,6 +326,16 @@ pub fn run_poststart(state: &State) -> Result<()> {
         hilum_sys::signal::send(pidfd.as_fd(), 9).context("kill the container's process")?;
     }
     ran
+}
+
+/// By name, for `start`, which has no plan.
+fn steps_after_ready(steps: &[Step<'_>]) -> StepNames {
+    let ready = steps.iter().position(|step| *step == Step::Wait(Point::Ready));
+    let first = ready.unwrap_or(steps.len());
+    StepNames {
+        first,
+        names: steps.iter().skip(first).map(describe).collect(),
+    }
 }
 
 /// The host's own procfs, for what the child writes there.

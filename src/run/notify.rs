@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::error::{Context, Result};
+use crate::plan::rootfs::NOTIFY_INSIDE;
 
-/// Where the container finds it.
-pub const INSIDE: &str = "/run/notify";
 const DIRECTORY: &str = "notify";
 const SOCKET: &str = "notify.sock";
 
@@ -25,7 +24,7 @@ pub fn directory(container: &Path) -> PathBuf {
 /// What the container's process is told.
 pub fn announce(env: &mut Vec<String>) {
     env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
-    env.push(format!("NOTIFY_SOCKET={INSIDE}/{SOCKET}"));
+    env.push(format!("NOTIFY_SOCKET={NOTIFY_INSIDE}/{SOCKET}"));
 }
 
 pub fn prepare(dir: &Path) -> Result<()> {

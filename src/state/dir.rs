@@ -31,7 +31,7 @@ pub fn prepare_root(root: &Path) -> Result<()> {
 #[derive(Debug)]
 pub struct Container {
     path: PathBuf,
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl Container {
@@ -47,7 +47,7 @@ impl Container {
         }
         let made = lock(&path)?.map(|lock| Self {
             path: path.clone(),
-            _lock: lock,
+            lock,
         });
         let it = made.ok_or_else(|| Error::new(format!("{}: removed by another command", path.display())))?;
         it.save(state).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
@@ -64,7 +64,7 @@ impl Container {
                 .path(&path)
         };
         let it = Self {
-            _lock: lock(&path)?.ok_or_else(missing)?,
+            lock: lock(&path)?.ok_or_else(missing)?,
             path: path.clone(),
         };
         let state = read(&path)?;
@@ -95,8 +95,25 @@ impl Container {
         write_aside(&self.path.join(FILE), &text, 0o600)
     }
 
+    /// Lets other commands have their turn.
+    pub fn unlock(&self) -> Result<()> {
+        flock(&self.lock, FlockOperation::Unlock).at("unlock", &self.path)
+    }
+
+    /// Takes the lock again. False: somebody has removed the container meanwhile.
+    pub fn relock(&self) -> Result<bool> {
+        wait_for_lock(&self.lock, &self.path)?;
+        is_there(&self.lock, &self.path)
+    }
+
     pub fn remove(self) -> Result<()> {
-        fs::remove_dir_all(&self.path).at("remove", &self.path)
+        // There is seldom anything else, and then no need to look for it.
+        let _ = fs::remove_file(self.path.join(FILE));
+        match fs::remove_dir(&self.path) {
+            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(&self.path),
+            other => other,
+        }
+        .at("remove", &self.path)
     }
 }
 
@@ -159,9 +176,12 @@ fn lock(path: &Path) -> Result<Option<OwnedFd>> {
         other => other.at("open", path)?,
     };
     wait_for_lock(&dir, path)?;
-    // Whoever held the lock may have removed the directory.
-    let removed = fstat(&dir).at("stat", path)?.st_nlink == 0;
-    Ok((!removed).then_some(dir))
+    Ok(is_there(&dir, path)?.then_some(dir))
+}
+
+/// Whoever held the lock may have removed the directory.
+fn is_there(dir: &OwnedFd, path: &Path) -> Result<bool> {
+    Ok(fstat(dir).at("stat", path)?.st_nlink > 0)
 }
 
 /// Another command may be at work: for a moment, or in a hook for as long as that takes. Nobody waits without a bound.

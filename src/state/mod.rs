@@ -7,7 +7,6 @@ mod process;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hilum_init::step::{Point, Step};
 use serde::{Deserialize, Serialize};
 
 pub use dir::{Container, entries, make_sticky, prepare_root, read, write_aside};
@@ -48,19 +47,6 @@ pub struct State {
 pub struct StepNames {
     pub first: usize,
     pub names: Vec<String>,
-}
-
-impl StepNames {
-    pub fn after_ready(steps: &[Step<'_>]) -> Self {
-        let ready = steps
-            .iter()
-            .position(|step| *step == Step::Wait(Point::Ready))
-            .unwrap_or(steps.len());
-        Self {
-            first: ready,
-            names: steps.iter().skip(ready).map(crate::plan::describe).collect(),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
