@@ -43,8 +43,13 @@ pub fn fatal(error: &Error) {
     let message = error.to_string();
     write("error", &message, Some(error));
     if CONFIG.get().is_some_and(|config| config.path.is_some()) {
-        eprintln!("{message}");
+        complain(&message);
     }
+}
+
+/// A line on stderr. Where there is nobody to read it, there is nobody to tell.
+pub fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 fn write(level: &str, message: &str, error: Option<&Error>) {

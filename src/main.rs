@@ -1,10 +1,11 @@
 //! Parse, dispatch, print the one error, exit.
-
-use std::process::ExitCode;
+#![no_main]
 
 use hilum::{cli, command, log};
 
-fn main() -> ExitCode {
+hilum_sys::main!(run);
+
+fn run() -> i32 {
     let args: Vec<_> = std::env::args_os().collect();
     let quick = cli::command_for(&args).try_get_matches_from(&args);
     // Help and usage errors speak of all commands.
@@ -12,18 +13,14 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            };
+            return i32::from(error.use_stderr());
         }
     };
     match command::dispatch(&matches) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code.into(),
         Err(error) => {
             log::fatal(&error);
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -43,9 +43,10 @@ pub fn run() -> Result<u8> {
             "org.hilum.version": env!("CARGO_PKG_VERSION"),
         },
     });
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?
-    );
+    let text = serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?;
+    super::print(&format!(
+        "{text}
+"
+    ))?;
     Ok(0)
 }

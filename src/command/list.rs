@@ -4,6 +4,7 @@ use clap::ArgMatches;
 
 use super::{Global, text};
 use crate::error::{Error, Result};
+use crate::log;
 use crate::state::{Document, State, Status, entries, read};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -13,13 +14,13 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
             Ok(Some(state)) => states.push(state),
             // Taken a moment ago, or left by a command that was killed.
             Ok(None) => {}
-            Err(e) => eprintln!("load container {id}: {e}"),
+            Err(e) => log::complain(&format!("load container {id}: {e}")),
         }
     }
     let owners = Owners::read();
     let rows: Vec<_> = states.iter().map(|state| row(state, &owners)).collect();
-    if args.get_flag("quiet") {
-        rows.iter().for_each(|row| println!("{}", row.id));
+    let text = if args.get_flag("quiet") {
+        rows.iter().map(|row| format!("{}\n", row.id)).collect()
     } else if text(args, "format") == Some("json") {
         // runc's encoder writes an empty list as null, and callers know.
         let json = if rows.is_empty() {
@@ -27,10 +28,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         } else {
             serde_json::to_string(&rows)
         };
-        println!("{}", json.map_err(|e| Error::new(e.to_string()))?);
+        json.map_err(|e| Error::new(e.to_string()))? + "\n"
     } else {
-        print!("{}", table(&rows));
-    }
+        table(&rows)
+    };
+    super::print(&text)?;
     Ok(0)
 }
 

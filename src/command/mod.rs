@@ -12,12 +12,13 @@ mod start;
 mod state;
 mod version;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use clap::ArgMatches;
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::{log, state as store};
 
 /// What the options before the command say.
@@ -57,6 +58,14 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
 
 fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
     matches.get_one::<String>(name).map(String::as_str)
+}
+
+/// What a command answers. (The macros of the standard library panic where a pipe is closed or a disk is full.)
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("write to stdout")
 }
 
 /// The id, which becomes the name of a directory.

@@ -12,6 +12,6 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let status = state.status();
     let text = serde_json::to_string_pretty(&state.document(status, state.pid(status)))
         .map_err(|e| Error::new(e.to_string()))?;
-    print!("{text}");
+    super::print(&text)?;
     Ok(0)
 }

@@ -5,9 +5,11 @@ use crate::plan::seccomp;
 use crate::state::OCI_VERSION;
 
 pub fn run() -> Result<u8> {
-    println!("hilum version {}", env!("CARGO_PKG_VERSION"));
-    println!("commit: {}", env!("HILUM_COMMIT"));
-    println!("spec: {OCI_VERSION}");
-    println!("libseccomp: {}", seccomp::version());
+    super::print(&format!(
+        "hilum version {}\ncommit: {}\nspec: {OCI_VERSION}\nlibseccomp: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        env!("HILUM_COMMIT"),
+        seccomp::version()
+    ))?;
     Ok(0)
 }

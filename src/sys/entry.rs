@@ -38,7 +38,7 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
             CStr::from_ptr(stack.add(2).read())
         }
     };
-    let _ = hilum_sys::process::reset_signals();
+    let _ = hilum_sys::process::unblock_signals();
     hilum_sys::process::exit(hilum_init::main(plan))
 }
 

@@ -18,6 +18,8 @@ pub mod socket;
 pub mod bpf;
 #[cfg(feature = "std")]
 pub mod signal;
+#[cfg(feature = "std")]
+pub mod start;
 
 pub use rustix::io::Errno;
 pub type Result<T> = core::result::Result<T, Errno>;

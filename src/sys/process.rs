@@ -11,21 +11,25 @@ use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use crate::Result;
 use crate::raw::syscall;
 
-/// Every signal unblocked, and SIGPIPE with its default action again: Rust's runtime ignores it, and what is ignored stays
-/// so across execve(2). (Handlers are gone by CLONE_CLEAR_SIGHAND and exec; what the runtime's caller ignores is its wish.)
-pub fn reset_signals() -> Result<()> {
-    const SIGPIPE: usize = 13;
+/// No signal is blocked: the runtime in the foreground blocks all, and its children inherit that. (Handlers are gone by
+/// CLONE_CLEAR_SIGHAND; what the runtime's caller ignores is its wish.)
+pub fn unblock_signals() -> Result<()> {
     let mask: u64 = 0;
-    let action = [0usize; 4]; // struct kernel_sigaction: SIG_DFL, no flags, no restorer, empty mask
-    // SAFETY: a mask and an action of the kernel's layout and size (8 bytes of mask), read only.
+    // SAFETY: a mask of eight bytes, read only.
     unsafe {
         syscall(
             __NR_rt_sigprocmask,
             [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0],
-        )?;
-        syscall(__NR_rt_sigaction, [SIGPIPE, action.as_ptr() as usize, 0, 8, 0, 0])?;
-    }
+        )?
+    };
     Ok(())
+}
+
+/// Gives a signal its default action again, in case the caller ignores it: that would be inherited.
+pub fn default_action(signal: usize) {
+    let action = [0usize; 4]; // struct kernel_sigaction: SIG_DFL, no flags, no restorer, empty mask
+    // SAFETY: an action of the kernel's layout and size (8 bytes of mask), read only.
+    let _ = unsafe { syscall(__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0, 0]) };
 }
 
 /// Installs a seccomp program, an array of `struct sock_filter`; with SECCOMP_FILTER_FLAG_NEW_LISTENER the kernel
