@@ -39,7 +39,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn commit() -> String {
     let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
     let known = git.ok().filter(|output| output.status.success());
-    known.map_or("unknown".into(), |output| {
-        String::from_utf8_lossy(&output.stdout).trim().to_string()
-    })
+    known.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_string())
 }

@@ -25,44 +25,21 @@ fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 }
 
 fn id() -> Arg {
-    Arg::new("id")
-        .value_name("ID")
-        .required(true)
-        .help("the container's name, unique on this host")
+    Arg::new("id").value_name("ID").required(true).help("the container's name, unique on this host")
 }
 
 fn bundle() -> Arg {
-    option(
-        "bundle",
-        "DIR",
-        "the bundle: the directory with config.json [default: the current one]",
-    )
-    .short('b')
+    option("bundle", "DIR", "the bundle: the directory with config.json [default: the current one]").short('b')
 }
 
 /// What `create` and `run` have in common.
 fn creation(command: Command) -> Command {
     command
         .arg(bundle())
-        .arg(option(
-            "console-socket",
-            "PATH",
-            "send the master of the container's terminal to this unix socket",
-        ))
-        .arg(option(
-            "pidfd-socket",
-            "PATH",
-            "send a pidfd of the container's process to this unix socket",
-        ))
-        .arg(option(
-            "pid-file",
-            "PATH",
-            "write the pid of the container's process to this file",
-        ))
-        .arg(flag(
-            "no-pivot",
-            "do not use pivot_root (for a host that runs from an initramfs)",
-        ))
+        .arg(option("console-socket", "PATH", "send the master of the container's terminal to this unix socket"))
+        .arg(option("pidfd-socket", "PATH", "send a pidfd of the container's process to this unix socket"))
+        .arg(option("pid-file", "PATH", "write the pid of the container's process to this file"))
+        .arg(flag("no-pivot", "do not use pivot_root (for a host that runs from an initramfs)"))
         .arg(flag("no-new-keyring", "keep the caller's session keyring"))
         .arg(
             option(
@@ -106,30 +83,16 @@ fn hilum() -> Command {
         .about("hilum runs OCI containers, and makes the pod its own business")
         .disable_version_flag(true)
         .arg_required_else_help(true)
-        .arg(option(
-            "root",
-            "DIR",
-            "where the state of containers is kept [default: /run/hilum]",
-        ))
+        .arg(option("root", "DIR", "where the state of containers is kept [default: /run/hilum]"))
         .arg(option("log", "PATH", "append the log to this file [default: stderr]"))
         .arg(option("log-format", "FORMAT", "text or json [default: text]").value_parser(["text", "json"]))
         .arg(flag("debug", "log more"))
         .arg(flag("systemd-cgroup", "let systemd manage the cgroups"))
         .arg(
-            option(
-                "rootless",
-                "WHEN",
-                "ignore cgroup permission errors: true, false or auto [default: auto]",
-            )
-            .value_parser(["true", "false", "auto"]),
+            option("rootless", "WHEN", "ignore cgroup permission errors: true, false or auto [default: auto]")
+                .value_parser(["true", "false", "auto"]),
         )
-        .arg(
-            Arg::new("version")
-                .short('v')
-                .long("version")
-                .action(ArgAction::SetTrue)
-                .help("print the version"),
-        )
+        .arg(Arg::new("version").short('v').long("version").action(ArgAction::SetTrue).help("print the version"))
 }
 
 fn create() -> Command {
@@ -144,25 +107,17 @@ fn run() -> Command {
 }
 
 fn start() -> Command {
-    Command::new("start")
-        .about("Execute the process of a created container")
-        .arg(id())
+    Command::new("start").about("Execute the process of a created container").arg(id())
 }
 
 fn state() -> Command {
-    Command::new("state")
-        .about("Print the state of a container as JSON")
-        .arg(id())
+    Command::new("state").about("Print the state of a container as JSON").arg(id())
 }
 
 fn kill() -> Command {
     Command::new("kill")
         .about("Send a signal to a container's process")
-        .arg(
-            flag("all", "send it to all processes of the container")
-                .short('a')
-                .hide(true),
-        )
+        .arg(flag("all", "send it to all processes of the container").short('a').hide(true))
         .arg(id())
         .arg(
             Arg::new("signal")
@@ -184,11 +139,7 @@ fn delete() -> Command {
 fn list() -> Command {
     Command::new("list")
         .about("List the containers of this state directory")
-        .arg(
-            option("format", "FORMAT", "table or json [default: table]")
-                .short('f')
-                .value_parser(["table", "json"]),
-        )
+        .arg(option("format", "FORMAT", "table or json [default: table]").short('f').value_parser(["table", "json"]))
         .arg(flag("quiet", "print ids only").short('q'))
 }
 

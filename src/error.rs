@@ -39,11 +39,7 @@ pub struct Detail {
 
 impl Error {
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Other,
-            chain: vec![what.into()],
-            detail: Box::default(),
-        }
+        Self { kind: Kind::Other, chain: vec![what.into()], detail: Box::default() }
     }
 
     pub fn kind(&self) -> Kind {
@@ -96,11 +92,7 @@ impl fmt::Display for Error {
             }
             // A log entry is one line, whatever a path or a document put into the text.
             for c in part.chars().take(LONGEST) {
-                if c.is_control() {
-                    write!(f, "{}", c.escape_default())?
-                } else {
-                    fmt::Write::write_char(f, c)?
-                }
+                if c.is_control() { write!(f, "{}", c.escape_default())? } else { fmt::Write::write_char(f, c)? }
             }
             if part.chars().nth(LONGEST).is_some() {
                 f.write_str("…")?;
@@ -170,13 +162,8 @@ mod tests {
 
     #[test]
     fn reads_as_a_chain_with_the_kernels_words_and_a_hint() {
-        let e = Error::from(Errno::PERM)
-            .context("mount sysfs on /sys")
-            .hint("share the user namespace too");
-        assert_eq!(
-            e.to_string(),
-            "mount sysfs on /sys: Operation not permitted; share the user namespace too"
-        );
+        let e = Error::from(Errno::PERM).context("mount sysfs on /sys").hint("share the user namespace too");
+        assert_eq!(e.to_string(), "mount sysfs on /sys: Operation not permitted; share the user namespace too");
     }
 
     #[test]

@@ -71,12 +71,7 @@ fn write(level: &str, message: &str, error: Option<&Error>) {
 
 fn append(path: &PathBuf, line: &[u8]) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)?
-        .write_all(line)
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o644).open(path)?.write_all(line)
 }
 
 fn json(level: &str, message: &str, time: &str, error: Option<&Error>) -> String {
@@ -87,12 +82,9 @@ fn json(level: &str, message: &str, time: &str, error: Option<&Error>) -> String
     if let Some(detail) = error.map(Error::detail) {
         let path = detail.path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let errno = detail.errno.map(errno_text);
-        for (key, value) in [
-            ("step", detail.step.clone()),
-            ("path", path),
-            ("errno", errno),
-            ("hint", detail.hint.clone()),
-        ] {
+        for (key, value) in
+            [("step", detail.step.clone()), ("path", path), ("errno", errno), ("hint", detail.hint.clone())]
+        {
             if let Some(value) = value {
                 map.insert(key.into(), value.into());
             }

@@ -15,10 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("state", &["error", "log", "spec", "cgroup"]),
     ("run", &["error", "log", "spec", "cgroup", "plan", "state"]),
     ("cli", &[]),
-    (
-        "command",
-        &["error", "log", "spec", "cgroup", "plan", "state", "run", "cli"],
-    ),
+    ("command", &["error", "log", "spec", "cgroup", "plan", "state", "run", "cli"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -50,15 +47,10 @@ fn no_layer_calls_upward() {
         };
         for line in read(&path).lines() {
             for used in line.split("crate::").skip(1) {
-                let names = used
-                    .trim_start_matches('{')
-                    .split(|c: char| !(c.is_alphanumeric() || c == '_'));
+                let names = used.trim_start_matches('{').split(|c: char| !(c.is_alphanumeric() || c == '_'));
                 let first = names.into_iter().next().unwrap();
                 let is_layer = LAYERS.iter().any(|(name, _)| *name == first);
-                assert!(
-                    !is_layer || first == module || allowed.contains(&first),
-                    "{inside} uses {first}: {line}"
-                );
+                assert!(!is_layer || first == module || allowed.contains(&first), "{inside} uses {first}: {line}");
             }
         }
     }
@@ -70,14 +62,8 @@ fn unsafe_code_is_in_sys_alone_and_gives_its_reason() {
         let inside = path.to_string_lossy().contains("/src/sys/");
         let text = read(&path);
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let blocks = code
-            .filter(|line| line.contains("unsafe {") || line.contains("unsafe fn"))
-            .count();
+        let blocks = code.filter(|line| line.contains("unsafe {") || line.contains("unsafe fn")).count();
         assert!(inside || blocks == 0, "{} has unsafe code", path.display());
-        assert!(
-            text.matches("SAFETY").count() * 2 >= blocks,
-            "{}: unsafe without a reason",
-            path.display()
-        );
+        assert!(text.matches("SAFETY").count() * 2 >= blocks, "{}: unsafe without a reason", path.display());
     }
 }

@@ -8,10 +8,7 @@ use std::path::PathBuf;
 fn file(c: &Container, controller: &str, name: &str) -> PathBuf {
     let name_in_v2 = if c.host == Host::V2 { "" } else { controller };
     let path = cgroup_of(c.pid(), name_in_v2);
-    c.host
-        .hierarchy(controller)
-        .join(path.trim_start_matches('/'))
-        .join(name)
+    c.host.hierarchy(controller).join(path.trim_start_matches('/')).join(name)
 }
 
 #[track_caller]
@@ -51,11 +48,7 @@ fn without_a_path_the_cgroup_has_the_id_as_its_name() {
     for host in Host::all() {
         let c = Container::sleeper().on(host);
         c.create();
-        let controllers: &[&str] = if host == Host::V2 {
-            &[""]
-        } else {
-            &["memory", "pids", "devices", "freezer"]
-        };
+        let controllers: &[&str] = if host == Host::V2 { &[""] } else { &["memory", "pids", "devices", "freezer"] };
         for controller in controllers {
             let path = cgroup_of(c.pid(), controller);
             assert!(path.ends_with(&format!("/{}", c.id)), "{host:?} {controller}: {path}");
@@ -70,11 +63,7 @@ fn an_absolute_path_starts_at_the_root_of_the_hierarchy() {
         let c = Container::sleeper().on(host).in_cgroup("/ID/deep/down");
         let path = format!("/{}/deep/down", c.id);
         c.create();
-        let controllers: &[&str] = if host == Host::V2 {
-            &[""]
-        } else {
-            &["memory", "pids", "devices", "freezer"]
-        };
+        let controllers: &[&str] = if host == Host::V2 { &[""] } else { &["memory", "pids", "devices", "freezer"] };
         for controller in controllers {
             assert_eq!(cgroup_of(c.pid(), controller), path, "{host:?} {controller}");
         }
@@ -109,12 +98,7 @@ fn a_relative_path_starts_at_the_cgroup_of_the_caller() {
 #[test]
 fn dots_do_not_lead_out_of_the_hierarchy() {
     for host in Host::all() {
-        for path in [
-            "../../../ID",
-            "/../../ID",
-            "a/../../../../ID",
-            "/ID/../../../../../tmp/ID",
-        ] {
+        for path in ["../../../ID", "/../../ID", "a/../../../../ID", "/ID/../../../../../tmp/ID"] {
             let c = Container::sleeper().on(host).in_cgroup(path);
             let out = c.create_with(&[]);
             assert!(out.code == 0 || out.code == 1, "{out:?}");
@@ -200,9 +184,8 @@ fn a_container_that_cannot_start_in_its_memory_says_so() {
         return;
     }
     for host in hosts_with("memory") {
-        let c = Container::new(&["true"])
-            .on(host)
-            .set("linux/resources/memory", json!({ "limit": 4096, "swap": 4096 }));
+        let c =
+            Container::new(&["true"]).on(host).set("linux/resources/memory", json!({ "limit": 4096, "swap": 4096 }));
         c.run().fails("memory");
         c.left_nothing();
     }
@@ -213,10 +196,7 @@ fn cpu_limits_of_version_1() {
     if !v1_only("cpu") {
         return;
     }
-    let c = Container::sleeper().set(
-        "linux/resources/cpu",
-        json!({ "shares": 512, "quota": 50000, "period": 100000 }),
-    );
+    let c = Container::sleeper().set("linux/resources/cpu", json!({ "shares": 512, "quota": 50000, "period": 100000 }));
     c.create();
     assert_file(&c, "cpu", "cpu.shares", "512");
     assert_file(&c, "cpu", "cpu.cfs_quota_us", "50000");
@@ -227,10 +207,9 @@ fn cpu_limits_of_version_1() {
 #[test]
 fn cpu_limits_of_version_2() {
     let Some(host) = v2_only("cpu") else { return };
-    let c = Container::sleeper().on(host).set(
-        "linux/resources/cpu",
-        json!({ "shares": 1024, "quota": 50000, "period": 100000 }),
-    );
+    let c = Container::sleeper()
+        .on(host)
+        .set("linux/resources/cpu", json!({ "shares": 1024, "quota": 50000, "period": 100000 }));
     c.create();
     // runc's current conversion of shares: 1024 is the default weight.
     assert_file(&c, "cpu", "cpu.weight", if is_hilum() { "100" } else { "39" });
@@ -255,9 +234,7 @@ fn the_pids_limit_is_written_and_enforced() {
 #[test]
 fn a_pids_limit_of_minus_one_is_no_limit() {
     for host in hosts_with("pids") {
-        let c = Container::sleeper()
-            .on(host)
-            .set("linux/resources/pids", json!({ "limit": -1 }));
+        let c = Container::sleeper().on(host).set("linux/resources/pids", json!({ "limit": -1 }));
         c.create();
         assert_file(&c, "pids", "pids.max", "max");
         c.finish();
@@ -284,11 +261,8 @@ fn block_io_limits_of_version_1() {
         return;
     }
     let devices = read(std::path::Path::new("/proc/partitions"));
-    let Some(row) = devices
-        .lines()
-        .skip(2)
-        .map(|l| l.split_whitespace().collect::<Vec<_>>())
-        .find(|r| r[3].ends_with(['a', 'b']))
+    let Some(row) =
+        devices.lines().skip(2).map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|r| r[3].ends_with(['a', 'b']))
     else {
         skip("no disk");
         return;
@@ -301,18 +275,8 @@ fn block_io_limits_of_version_1() {
         "throttleReadIOPSDevice": rate(100), "throttleWriteIOPSDevice": rate(200) }),
     );
     c.create();
-    for (name, value) in [
-        ("read_bps", 1048576),
-        ("write_bps", 2097152),
-        ("read_iops", 100),
-        ("write_iops", 200),
-    ] {
-        assert_file(
-            &c,
-            "blkio",
-            &format!("blkio.throttle.{name}_device"),
-            &format!("{}:{} {value}", row[0], row[1]),
-        );
+    for (name, value) in [("read_bps", 1048576), ("write_bps", 2097152), ("read_iops", 100), ("write_iops", 200)] {
+        assert_file(&c, "blkio", &format!("blkio.throttle.{name}_device"), &format!("{}:{} {value}", row[0], row[1]));
     }
     c.finish();
 }
@@ -320,16 +284,11 @@ fn block_io_limits_of_version_1() {
 #[test]
 fn hugetlb_limits_are_written() {
     for host in hosts_with("hugetlb") {
-        let c = Container::sleeper().on(host).set(
-            "linux/resources/hugepageLimits",
-            json!([{ "pageSize": "2MB", "limit": 4194304 }]),
-        );
+        let c = Container::sleeper()
+            .on(host)
+            .set("linux/resources/hugepageLimits", json!([{ "pageSize": "2MB", "limit": 4194304 }]));
         c.create();
-        let name = if host == Host::V2 {
-            "hugetlb.2MB.max"
-        } else {
-            "hugetlb.2MB.limit_in_bytes"
-        };
+        let name = if host == Host::V2 { "hugetlb.2MB.max" } else { "hugetlb.2MB.limit_in_bytes" };
         assert_file(&c, "hugetlb", name, "4194304");
         c.finish();
     }
@@ -338,18 +297,15 @@ fn hugetlb_limits_are_written() {
 #[test]
 fn unified_writes_any_file_of_version_2() {
     let Some(host) = v2_only("hugetlb") else { return };
-    let c = Container::sleeper().on(host).set(
-        "linux/resources/unified",
-        json!({ "hugetlb.2MB.max": "2097152", "cgroup.max.depth": "3" }),
-    );
+    let c = Container::sleeper()
+        .on(host)
+        .set("linux/resources/unified", json!({ "hugetlb.2MB.max": "2097152", "cgroup.max.depth": "3" }));
     c.create();
     assert_file(&c, "", "hugetlb.2MB.max", "2097152");
     assert_file(&c, "", "cgroup.max.depth", "3");
     c.finish();
     for name in ["../cgroup.procs", "nonsense.max", "a/b"] {
-        let c = Container::sleeper()
-            .on(host)
-            .set("linux/resources/unified", json!({ name: "1" }));
+        let c = Container::sleeper().on(host).set("linux/resources/unified", json!({ name: "1" }));
         c.create_with(&[]).fails("");
         c.left_nothing();
     }
@@ -361,11 +317,7 @@ fn a_cgroup_with_processes_is_refused_and_they_live_on() {
         return;
     }
     for host in Host::all() {
-        let controllers = if host == Host::V2 {
-            &[""][..]
-        } else {
-            &["devices", "memory"]
-        };
+        let controllers = if host == Host::V2 { &[""][..] } else { &["devices", "memory"] };
         for controller in controllers {
             let c = Container::sleeper().on(host).in_cgroup("/ID");
             let dir = host.hierarchy(controller).join(&c.id);
@@ -385,15 +337,9 @@ fn a_cgroup_with_processes_is_refused_and_they_live_on() {
 fn a_frozen_cgroup_is_refused() {
     for host in Host::all() {
         let c = Container::sleeper().on(host).in_cgroup("/ID");
-        let dir = host
-            .hierarchy(if host == Host::V2 { "" } else { "freezer" })
-            .join(&c.id);
+        let dir = host.hierarchy(if host == Host::V2 { "" } else { "freezer" }).join(&c.id);
         fs::create_dir(&dir).unwrap();
-        let (file, value) = if host == Host::V2 {
-            ("cgroup.freeze", "1")
-        } else {
-            ("freezer.state", "FROZEN")
-        };
+        let (file, value) = if host == Host::V2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
         fs::write(dir.join(file), value).unwrap();
         let out = c.create_with(&[]);
         _ = fs::write(dir.join(file), if host == Host::V2 { "0" } else { "THAWED" });
@@ -431,9 +377,7 @@ fn the_whole_lifecycle_works_on_every_layout() {
 #[test]
 fn a_property_of_the_wrong_size_is_an_error_and_leaves_no_cgroup() {
     for host in hosts_with("pids") {
-        let c = Container::sleeper()
-            .on(host)
-            .set("linux/resources/pids", json!({ "limit": 9223372036854775807i64 }));
+        let c = Container::sleeper().on(host).set("linux/resources/pids", json!({ "limit": 9223372036854775807i64 }));
         c.create_with(&[]).fails("pids.max");
         c.left_nothing();
     }

@@ -8,9 +8,7 @@ use std::process::Stdio;
 /// The lines of a JSON log.
 fn json_log(path: &str) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
 /// A call without `--root`.
@@ -41,9 +39,7 @@ fn help_names_every_command_and_exits_0() {
     let c = Container::new(&["true"]);
     for flag in ["--help", "-h"] {
         let out = bare(&c, &[flag]).ok();
-        for command in [
-            "create", "start", "state", "kill", "delete", "run", "list", "spec", "features",
-        ] {
+        for command in ["create", "start", "state", "kill", "delete", "run", "list", "spec", "features"] {
             assert!(out.stdout.contains(command), "{command}: {out:?}");
         }
     }
@@ -58,11 +54,7 @@ fn a_usage_error_prints_help_and_exits_1() {
         let all = format!("{}{}", out.stdout, out.stderr).to_lowercase();
         assert!(all.contains("usage") && all.contains(command), "{out:?}");
     }
-    for args in [
-        &["start", "a", "b"][..],
-        &["state", "--nonsense", "a"],
-        &["--nonsense", "state", "a"],
-    ] {
+    for args in [&["start", "a", "b"][..], &["state", "--nonsense", "a"], &["--nonsense", "state", "a"]] {
         let out = c.call(args);
         assert_eq!(out.code, 1, "{args:?}: {out:?}");
     }
@@ -75,36 +67,17 @@ fn a_usage_error_prints_help_and_exits_1() {
 fn options_parse_with_an_equals_sign_and_with_a_space() {
     let c = Container::new(&["true"]);
     let (root, log) = (c.path("elsewhere"), c.path("log"));
-    let joined = bare(
-        &c,
-        &[
-            &format!("--root={root}"),
-            &format!("--log={log}"),
-            "--log-format=json",
-            "state",
-            "none",
-        ],
-    );
+    let joined = bare(&c, &[&format!("--root={root}"), &format!("--log={log}"), "--log-format=json", "state", "none"]);
     joined.fails("container does not exist");
-    let spaced = bare(
-        &c,
-        &["--root", &root, "--log", &log, "--log-format", "json", "state", "none"],
-    );
+    let spaced = bare(&c, &["--root", &root, "--log", &log, "--log-format", "json", "state", "none"]);
     spaced.fails("container does not exist");
     assert_eq!(json_log(&log).iter().filter(|l| l["level"] == "error").count(), 2);
 
     c.write_config();
     let bundle = c.bundle().display().to_string();
-    c.call(&[
-        "create",
-        &format!("--bundle={bundle}"),
-        &format!("--pid-file={}", c.path("pid1")),
-        &c.id,
-    ])
-    .ok();
+    c.call(&["create", &format!("--bundle={bundle}"), &format!("--pid-file={}", c.path("pid1")), &c.id]).ok();
     c.call(&["delete", "--force=true", &c.id]).ok();
-    c.call(&["create", "-b", &bundle, "--pid-file", &c.path("pid2"), &c.id])
-        .ok();
+    c.call(&["create", "-b", &bundle, "--pid-file", &c.path("pid2"), &c.id]).ok();
     c.call(&["delete", "-f", &c.id]).ok();
     assert!(fs::exists(c.path("pid1")).unwrap() && fs::exists(c.path("pid2")).unwrap());
     c.finish();
@@ -146,22 +119,7 @@ fn hostile_ids_are_refused_by_every_command() {
     let c = Container::new(&["true"]);
     c.write_config();
     let long = "../".repeat(100);
-    let ids = [
-        ".",
-        "..",
-        "a/b",
-        "../x",
-        "/etc",
-        "a b",
-        "a\nb",
-        "a\\b",
-        "é",
-        "a:b",
-        "a*",
-        "$(x)",
-        "\u{1b}[31m",
-        &long,
-    ];
+    let ids = [".", "..", "a/b", "../x", "/etc", "a b", "a\nb", "a\\b", "é", "a:b", "a*", "$(x)", "\u{1b}[31m", &long];
     for id in ids {
         c.call(&["create", id]).fails("invalid container ID format");
         c.call(&["run", id]).fails("invalid container ID format");
@@ -191,11 +149,8 @@ fn random_ids_never_leave_the_state_directory() {
         }
         let allowed = id.chars().all(|ch| ch.is_ascii_alphanumeric() || "_+-.".contains(ch));
         let id = if id.starts_with('-') { format!("/{id}") } else { id };
-        let expected = if allowed && !id.starts_with('/') {
-            "container does not exist"
-        } else {
-            "invalid container ID format"
-        };
+        let expected =
+            if allowed && !id.starts_with('/') { "container does not exist" } else { "invalid container ID format" };
         c.call(&["state", &id]).fails(expected);
     }
     c.finish();
@@ -205,14 +160,10 @@ fn random_ids_never_leave_the_state_directory() {
 fn the_text_log_ends_with_the_error_which_stderr_shows_too() {
     let c = Container::new(&["true"]);
     let log = c.path("log");
-    c.call(&["--log", &log, "state", "none"])
-        .fails("container does not exist");
+    c.call(&["--log", &log, "state", "none"]).fails("container does not exist");
     let text = fs::read_to_string(&log).unwrap();
     let last = text.lines().last().unwrap();
-    assert!(
-        last.contains("level=error") && last.contains("container does not exist"),
-        "{text}"
-    );
+    assert!(last.contains("level=error") && last.contains("container does not exist"), "{text}");
     assert!(last.starts_with("time="), "{text}");
 }
 
@@ -229,15 +180,10 @@ fn the_json_log_has_level_msg_and_time_and_its_last_error_is_what_stderr_says() 
     let c = Container::new(&["no-such-program"]);
     let log = c.path("log");
     c.write_config();
-    let out = c
-        .call(&["--log", &log, "--log-format", "json", "run", &c.id])
-        .fails("executable file not found");
+    let out = c.call(&["--log", &log, "--log-format", "json", "run", &c.id]).fails("executable file not found");
     let lines = json_log(&log);
     for line in &lines {
-        assert!(
-            line["level"].is_string() && line["msg"].is_string() && line["time"].is_string(),
-            "{line}"
-        );
+        assert!(line["level"].is_string() && line["msg"].is_string() && line["time"].is_string(), "{line}");
     }
     let last = lines.iter().rev().find(|l| l["level"] == "error").unwrap();
     let msg = last["msg"].as_str().unwrap();
@@ -262,11 +208,7 @@ fn debug_adds_lines_to_the_log() {
     c.write_config();
     c.call(&["--log", &c.path("quiet"), "run", &c.id]).ok();
     c.call(&["--debug", "--log", &c.path("loud"), "run", &c.id]).ok();
-    assert!(
-        !fs::read_to_string(c.path("quiet"))
-            .unwrap_or_default()
-            .contains("level=debug")
-    );
+    assert!(!fs::read_to_string(c.path("quiet")).unwrap_or_default().contains("level=debug"));
     assert!(fs::read_to_string(c.path("loud")).unwrap().contains("level=debug"));
     c.finish();
 }
@@ -274,7 +216,6 @@ fn debug_adds_lines_to_the_log() {
 #[test]
 fn an_unwritable_log_or_an_unknown_format_is_an_error() {
     let c = Container::new(&["true"]);
-    c.call(&["--log", "/nonexistent/log", "state", "none"])
-        .fails("such file or directory");
+    c.call(&["--log", "/nonexistent/log", "state", "none"]).fails("such file or directory");
     c.call(&["--log-format", "xml", "state", "none"]).fails("xml");
 }

@@ -20,16 +20,8 @@ fn with_two_files(c: &Container, args: &[&str]) -> Out {
     fs::write(c.path("three"), "three\n").unwrap();
     fs::write(c.path("four"), "four\n").unwrap();
     let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "exec \"$@\" 3< \"$DIR/three\" 4< \"$DIR/four\"", "sh"])
-        .arg(program());
-    command
-        .arg("--root")
-        .arg(c.root())
-        .args(args)
-        .arg(&c.id)
-        .env("DIR", c.dir())
-        .current_dir(c.bundle());
+    command.args(["-c", "exec \"$@\" 3< \"$DIR/three\" 4< \"$DIR/four\"", "sh"]).arg(program());
+    command.arg("--root").arg(c.root()).args(args).arg(&c.id).env("DIR", c.dir()).current_dir(c.bundle());
     c.finish_call(command, Stdio::null())
 }
 
@@ -39,15 +31,9 @@ fn descriptors_of_the_caller_are_passed_on_only_when_asked() {
     let out = with_two_files(&c, &["run", "--preserve-fds", "2"]);
     assert_eq!(out.stdout, "0 1 2 3 4 5 three\nfour\n", "{out:?}");
     let out = with_two_files(&c, &["run", "--preserve-fds=1"]);
-    assert!(
-        out.stdout.starts_with("0 1 2 3 4 three\n") && !out.stdout.contains("four"),
-        "{out:?}"
-    );
+    assert!(out.stdout.starts_with("0 1 2 3 4 three\n") && !out.stdout.contains("four"), "{out:?}");
     let out = with_two_files(&c, &["run"]);
-    assert!(
-        out.stdout.starts_with("0 1 2 3 ") && !out.stdout.contains("three"),
-        "{out:?}"
-    );
+    assert!(out.stdout.starts_with("0 1 2 3 ") && !out.stdout.contains("three"), "{out:?}");
     c.finish();
 }
 
@@ -67,11 +53,7 @@ fn listen_fds_are_passed_on_with_the_pid_of_the_process() {
     fs::write(c.path("four"), "four\n").unwrap();
     let mut command = std::process::Command::new("sh");
     let script = "LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\" 3< \"$DIR/three\" 4< \"$DIR/four\"";
-    command
-        .args(["-c", script, "sh"])
-        .arg(program())
-        .arg("--root")
-        .arg(c.root());
+    command.args(["-c", script, "sh"]).arg(program()).arg("--root").arg(c.root());
     command.args(["run", &c.id]).env("DIR", c.dir()).current_dir(c.bundle());
     let out = c.finish_call(command, Stdio::null()).ok();
     assert_eq!(out.stdout, "2 1\nthree\nfour\n");
@@ -86,28 +68,16 @@ fn readiness_is_passed_on_to_the_notify_socket() {
     c.write_config();
     let out = fs::File::create(c.path("out")).unwrap();
     let mut command = c.command(&["run", &c.id]);
-    let child = Helper(
-        command
-            .env("NOTIFY_SOCKET", c.path("notify"))
-            .stdin(Stdio::null())
-            .stdout(out)
-            .spawn()
-            .unwrap(),
-    );
+    let child =
+        Helper(command.env("NOTIFY_SOCKET", c.path("notify")).stdin(Stdio::null()).stdout(out).spawn().unwrap());
     eventually("the socket", || read(&c.dir().join("out")).contains("socket"));
     // The process in the container says that it is ready: here, the test does, through the same socket.
     let state = c.state();
     let pid = state["pid"].as_u64().unwrap();
     let environ = read(&proc(pid as u32, "environ"));
-    let inside = environ
-        .split('\0')
-        .find_map(|v| v.strip_prefix("NOTIFY_SOCKET="))
-        .unwrap();
+    let inside = environ.split('\0').find_map(|v| v.strip_prefix("NOTIFY_SOCKET=")).unwrap();
     let inside = format!("/proc/{pid}/root{inside}");
-    UnixDatagram::unbound()
-        .unwrap()
-        .send_to(b"READY=1\nSTATUS=up\n", &inside)
-        .unwrap();
+    UnixDatagram::unbound().unwrap().send_to(b"READY=1\nSTATUS=up\n", &inside).unwrap();
     let mut message = [0; 100];
     let mut all = String::new();
     while !all.contains("READY=1") {

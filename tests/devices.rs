@@ -11,10 +11,7 @@ fn with_devices(host: Host, rules: Value) -> Container {
     Container::sh(TRY)
         .on(host)
         .set("root/readonly", json!(false))
-        .set(
-            "process/capabilities",
-            json!({ "bounding": caps, "effective": caps, "permitted": caps }),
-        )
+        .set("process/capabilities", json!({ "bounding": caps, "effective": caps, "permitted": caps }))
         .set("linux/resources/devices", rules)
         .set(
             "linux/devices",
@@ -31,10 +28,7 @@ fn devices_are_denied_but_for_the_defaults() {
         let c = with_devices(host, json!([{ "allow": false, "access": "rwm" }]));
         let out = c.run();
         // To make a node is allowed for every device, to use it is not.
-        assert!(
-            out.stdout.starts_with("/dev/null\n/dev/zero\nmade\n"),
-            "{host:?}: {out:?}"
-        );
+        assert!(out.stdout.starts_with("/dev/null\n/dev/zero\nmade\n"), "{host:?}: {out:?}");
         c.finish();
     }
 }
@@ -50,10 +44,7 @@ fn devices_are_allowed_by_type_number_and_access() {
             ]),
         );
         let out = c.run();
-        assert!(
-            out.stdout.starts_with("/dev/null\n/dev/zero\n/dev/kmsg\n"),
-            "{host:?}: {out:?}"
-        );
+        assert!(out.stdout.starts_with("/dev/null\n/dev/zero\n/dev/kmsg\n"), "{host:?}: {out:?}");
         c.finish();
 
         let c = with_devices(
@@ -80,20 +71,11 @@ fn a_write_to_a_device_that_may_be_read_is_denied() {
                 { "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" }
             ]),
         );
-        let c = c.set(
-            "process/args",
-            json!([
-                "sh",
-                "-c",
-                "(: < /dev/kmsg) && echo read; (: >> /dev/kmsg) && echo written"
-            ]),
-        );
+        let c = c
+            .set("process/args", json!(["sh", "-c", "(: < /dev/kmsg) && echo read; (: >> /dev/kmsg) && echo written"]));
         let out = c.run();
         assert_eq!(out.stdout, "read\n", "{host:?}: {out:?}");
-        assert!(
-            out.stderr.contains("Operation not permitted") || out.stderr.contains("Permission denied"),
-            "{out:?}"
-        );
+        assert!(out.stderr.contains("Operation not permitted") || out.stderr.contains("Permission denied"), "{out:?}");
         c.finish();
     }
 }

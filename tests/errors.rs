@@ -60,11 +60,7 @@ fn a_property_of_the_wrong_type_is_refused_with_its_path() {
         ("process/user/uid", json!(-1), "process.user.uid"),
         ("process/user/uid", json!("root"), "process.user.uid"),
         ("process/user/gid", json!(4294967296u64), "process.user.gid"),
-        (
-            "process/user/additionalGids",
-            json!([1, "x"]),
-            "process.user.additionalGids[1]",
-        ),
+        ("process/user/additionalGids", json!([1, "x"]), "process.user.additionalGids[1]"),
         ("process/rlimits/0/hard", json!(-1), "process.rlimits[0].hard"),
         ("process/capabilities", json!([]), "process.capabilities"),
         ("root", json!("rootfs"), "root"),
@@ -75,34 +71,14 @@ fn a_property_of_the_wrong_type_is_refused_with_its_path() {
         ("mounts/0/destination", json!(7), "mounts[0].destination"),
         ("linux/namespaces/2", json!("ipc"), "linux.namespaces[2]"),
         ("linux/namespaces/2/type", json!(5), "linux.namespaces[2].type"),
-        (
-            "linux/resources/devices/0/allow",
-            json!("no"),
-            "linux.resources.devices[0].allow",
-        ),
-        (
-            "linux/resources/memory",
-            json!({ "limit": "1G" }),
-            "linux.resources.memory.limit",
-        ),
-        (
-            "linux/resources/cpu",
-            json!({ "shares": -5 }),
-            "linux.resources.cpu.shares",
-        ),
+        ("linux/resources/devices/0/allow", json!("no"), "linux.resources.devices[0].allow"),
+        ("linux/resources/memory", json!({ "limit": "1G" }), "linux.resources.memory.limit"),
+        ("linux/resources/cpu", json!({ "shares": -5 }), "linux.resources.cpu.shares"),
         ("linux/maskedPaths/0", json!(null), "linux.maskedPaths[0]"),
         ("linux/sysctl", json!({ "net.ipv4.ip_forward": 1 }), "linux.sysctl"),
-        (
-            "linux/seccomp",
-            json!({ "defaultAction": 3 }),
-            "linux.seccomp.defaultAction",
-        ),
+        ("linux/seccomp", json!({ "defaultAction": 3 }), "linux.seccomp.defaultAction"),
         ("annotations", json!({ "a": 1 }), "annotations"),
-        (
-            "hooks",
-            json!({ "prestart": [{ "path": 1 }] }),
-            "hooks.prestart[0].path",
-        ),
+        ("hooks", json!({ "prestart": [{ "path": 1 }] }), "hooks.prestart[0].path"),
     ] {
         // Go takes null for an empty string.
         if value.is_null() && !is_hilum() {
@@ -121,16 +97,8 @@ fn a_config_without_what_it_must_have_is_refused() {
     for pointer in ["process", "root", "process/args", "process/cwd", "linux"] {
         let mut c = Container::new(&["true"]);
         let (parent, key) = pointer.rsplit_once('/').map_or(("", pointer), |(p, k)| (p, k));
-        let parent = if parent.is_empty() {
-            String::new()
-        } else {
-            format!("/{parent}")
-        };
-        c.config
-            .pointer_mut(&parent)
-            .and_then(Value::as_object_mut)
-            .unwrap()
-            .remove(key);
+        let parent = if parent.is_empty() { String::new() } else { format!("/{parent}") };
+        c.config.pointer_mut(&parent).and_then(Value::as_object_mut).unwrap().remove(key);
         if pointer == "linux" && !hilum_only("the oracle panics without it") {
             continue;
         }
@@ -144,9 +112,7 @@ fn a_config_without_what_it_must_have_is_refused() {
 
 #[test]
 fn unknown_properties_are_ignored() {
-    let c = Container::new(&["true"])
-        .set("future", json!({ "x": [1] }))
-        .set("process/future", json!(1));
+    let c = Container::new(&["true"]).set("future", json!({ "x": [1] })).set("process/future", json!(1));
     c.run().ok();
     c.finish();
 }
@@ -154,11 +120,9 @@ fn unknown_properties_are_ignored() {
 #[test]
 fn a_missing_bundle_or_config_is_an_error_that_names_it() {
     let c = Container::new(&["true"]);
-    c.call(&["create", "--bundle", "/nonexistent/bundle", &c.id])
-        .fails("/nonexistent/bundle");
+    c.call(&["create", "--bundle", "/nonexistent/bundle", &c.id]).fails("/nonexistent/bundle");
     c.call(&["create", &c.id]).fails("config.json");
-    c.call(&["run", "-b", c.dir().to_str().unwrap(), &c.id])
-        .fails("config.json");
+    c.call(&["run", "-b", c.dir().to_str().unwrap(), &c.id]).fails("config.json");
     fs::create_dir(c.bundle().join("config.json")).unwrap();
     c.call(&["create", &c.id]).fails("");
     c.left_nothing();
@@ -193,12 +157,7 @@ fn a_program_that_cannot_be_executed_says_permission_denied() {
     c.left_nothing();
     let c = Container::new(&["/etc"]);
     let out = c.run().fails("");
-    assert!(
-        ["permission denied", "is a directory"]
-            .iter()
-            .any(|text| out.stderr.contains(text)),
-        "{out:?}"
-    );
+    assert!(["permission denied", "is a directory"].iter().any(|text| out.stderr.contains(text)), "{out:?}");
     c.left_nothing();
 }
 
@@ -212,10 +171,7 @@ fn a_program_with_a_broken_interpreter_or_format_fails() {
         // Newer ones say it from inside the container, where it is 255.
         assert!(out.code == 1 || out.code == 255 && !is_hilum(), "{out:?}");
         let texts = ["no such file or directory", "exec format error"];
-        assert!(
-            texts.iter().any(|text| out.stderr.to_lowercase().contains(text)),
-            "{out:?}"
-        );
+        assert!(texts.iter().any(|text| out.stderr.to_lowercase().contains(text)), "{out:?}");
     }
     c.finish();
 }
@@ -263,10 +219,7 @@ fn very_long_strings_are_refused_or_harmless() {
 
 #[test]
 fn many_entries_are_no_problem() {
-    let env: Vec<String> = (0..2000)
-        .map(|n| format!("V{n}=value"))
-        .chain(["PATH=/bin".to_owned()])
-        .collect();
+    let env: Vec<String> = (0..2000).map(|n| format!("V{n}=value")).chain(["PATH=/bin".to_owned()]).collect();
     let c = Container::sh("env | wc -l").set("process/env", json!(env));
     let masked: Vec<String> = (0..500).map(|n| format!("/proc/nothing{n}")).collect();
     let c = c.set("linux/maskedPaths", json!(masked));
@@ -315,10 +268,7 @@ fn dots_in_paths_stay_inside() {
     let c = Container::sh("cat /proc/self/mountinfo; pwd")
         .set("root/readonly", json!(false))
         .set("process/cwd", json!("/etc/../../../../tmp"))
-        .push(
-            "mounts",
-            json!({ "destination": "/../../../../up", "type": "tmpfs", "source": "tmpfs" }),
-        );
+        .push("mounts", json!({ "destination": "/../../../../up", "type": "tmpfs", "source": "tmpfs" }));
     let out = c.run();
     if out.code == 0 {
         // Not refused: then cleaned.
@@ -334,15 +284,11 @@ fn a_failure_in_the_container_reports_step_and_errno_in_the_json_log() {
     if !hilum_only("extra keys") {
         return;
     }
-    let c = Container::new(&["true"]).push(
-        "mounts",
-        json!({ "destination": "/mnt", "type": "nonsensefs", "source": "x" }),
-    );
+    let c =
+        Container::new(&["true"]).push("mounts", json!({ "destination": "/mnt", "type": "nonsensefs", "source": "x" }));
     let log = c.path("log");
     c.write_config();
-    let out = c
-        .call(&["--log", &log, "--log-format", "json", "create", &c.id])
-        .fails("/mnt");
+    let out = c.call(&["--log", &log, "--log-format", "json", "create", &c.id]).fails("/mnt");
     let text = fs::read_to_string(&log).unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert!(last["step"].is_string() && last["errno"] != Value::Null, "{last}");
@@ -355,19 +301,13 @@ fn a_create_that_fails_late_leaves_nothing_on_any_layout() {
     for host in Host::all() {
         for (pointer, value) in [
             ("process/args/0", json!("no-such-program")),
-            (
-                "process/rlimits",
-                json!([{ "type": "RLIMIT_NOFILE", "hard": 1u64 << 40, "soft": 1u64 << 40 }]),
-            ),
+            ("process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "hard": 1u64 << 40, "soft": 1u64 << 40 }])),
             ("linux/sysctl", json!({ "net.ipv4.nonsense": "1" })),
             ("hooks", json!({ "createContainer": [{ "path": "/bin/false" }] })),
         ] {
             let c = Container::new(&["true"]).on(host).set(pointer, value);
             c.create_with(&["--pid-file", &c.path("pid")]).fails("");
-            assert!(
-                !fs::exists(c.path("pid")).unwrap() || !is_hilum(),
-                "{pointer}: a pid file of nothing"
-            );
+            assert!(!fs::exists(c.path("pid")).unwrap() || !is_hilum(), "{pointer}: a pid file of nothing");
             c.left_nothing();
         }
     }

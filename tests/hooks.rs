@@ -29,10 +29,7 @@ fn reporting(mut c: Container, kinds: &[&str]) -> Container {
 fn reports(c: &Container) -> Vec<(String, Value)> {
     let parse = |line: &str| {
         let (kind, state) = line.split_once(' ').unwrap();
-        (
-            kind.to_owned(),
-            serde_json::from_str(state).unwrap_or_else(|e| panic!("{e}: {state}")),
-        )
+        (kind.to_owned(), serde_json::from_str(state).unwrap_or_else(|e| panic!("{e}: {state}")))
     };
     out(c).lines().map(parse).collect()
 }
@@ -47,14 +44,7 @@ fn with_report_file(c: Container) -> Container {
 
 #[test]
 fn the_kinds_run_in_their_order_and_at_their_time() {
-    let kinds = [
-        "poststop",
-        "poststart",
-        "createContainer",
-        "startContainer",
-        "createRuntime",
-        "prestart",
-    ];
+    let kinds = ["poststop", "poststart", "createContainer", "startContainer", "createRuntime", "prestart"];
     let c = with_report_file(reporting(Container::sleeper(), &kinds));
     // The oracle runs poststart at create, so only its presence is compared.
     let names = |c: &Container| {
@@ -65,11 +55,7 @@ fn the_kinds_run_in_their_order_and_at_their_time() {
     assert_eq!(names(&c), ["prestart", "createRuntime", "createContainer"]);
     c.start();
     eventually("poststart", || reports(&c).len() == 5);
-    let started = if is_hilum() {
-        &["startContainer", "poststart"][..]
-    } else {
-        &["startContainer"]
-    };
+    let started = if is_hilum() { &["startContainer", "poststart"][..] } else { &["startContainer"] };
     assert_eq!(names(&c)[3..], *started);
     c.call(&["delete", "-f", &c.id]).ok();
     assert_eq!(names(&c).last().unwrap(), "poststop");
@@ -78,29 +64,15 @@ fn the_kinds_run_in_their_order_and_at_their_time() {
 
 #[test]
 fn the_state_on_stdin_has_id_status_pid_bundle_and_annotations() {
-    let kinds = [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "startContainer",
-        "poststart",
-        "poststop",
-    ];
-    let c = with_report_file(reporting(
-        Container::sleeper().set("annotations", json!({ "a": "b" })),
-        &kinds,
-    ));
+    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let c = with_report_file(reporting(Container::sleeper().set("annotations", json!({ "a": "b" })), &kinds));
     c.create();
     let pid = c.pid();
     c.start();
     eventually("poststart", || reports(&c).len() == 5);
     c.call(&["delete", "-f", &c.id]).ok();
     for (kind, state) in reports(&c) {
-        assert_eq!(
-            (&state["id"], &state["bundle"]),
-            (&json!(c.id), &json!(c.bundle())),
-            "{kind}"
-        );
+        assert_eq!((&state["id"], &state["bundle"]), (&json!(c.id), &json!(c.bundle())), "{kind}");
         assert_eq!(state["annotations"]["a"], "b", "{kind}");
         assert!(state["ociVersion"].is_string(), "{kind}");
         if kind == "poststart" && !is_hilum() {
@@ -124,14 +96,7 @@ fn the_state_on_stdin_has_id_status_pid_bundle_and_annotations() {
 
 #[test]
 fn hooks_run_in_the_namespaces_of_their_kind() {
-    let kinds = [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "startContainer",
-        "poststart",
-        "poststop",
-    ];
+    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let mut c = Container::sleeper().set("hooks", json!({}));
     for kind in kinds {
         // Within the container, only busybox is there.
@@ -171,20 +136,15 @@ fn a_hook_sees_its_args_and_its_env_and_no_other() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "zero one two");
     assert!(lines.contains(&"X=1 2") && lines.contains(&"Y="), "{text}");
-    assert!(
-        !lines.iter().any(|l| l.starts_with("HOME=") || l.starts_with("CARGO")),
-        "{text}"
-    );
+    assert!(!lines.iter().any(|l| l.starts_with("HOME=") || l.starts_with("CARGO")), "{text}");
     c.finish();
 }
 
 #[test]
 fn the_hooks_of_a_kind_run_in_the_order_of_the_list() {
     let c = Container::new(&["true"]);
-    let list: Vec<Value> = ["1", "2", "3"]
-        .iter()
-        .map(|n| hook(&c, &format!("sleep 0.0$((4-{n})); echo {n} >> $OUT")))
-        .collect();
+    let list: Vec<Value> =
+        ["1", "2", "3"].iter().map(|n| hook(&c, &format!("sleep 0.0$((4-{n})); echo {n} >> $OUT"))).collect();
     let c = c.set("hooks", json!({ "createRuntime": list }));
     c.run().ok();
     assert_eq!(out(&c), "1\n2\n3\n");
@@ -198,15 +158,9 @@ fn a_failing_hook_before_start_aborts_create_and_leaves_nothing() {
         let (fail, next) = (hook(&c, "echo the reason >&2; exit 3"), hook(&c, "echo ran >> $OUT"));
         let c = c.set("hooks", json!({ kind: [fail, next] }));
         let failed = c.create_with(&[]).fails("hook");
-        assert!(
-            failed.stderr.contains("exit status 3") || is_hilum() && failed.stderr.contains('3'),
-            "{failed:?}"
-        );
+        assert!(failed.stderr.contains("exit status 3") || is_hilum() && failed.stderr.contains('3'), "{failed:?}");
         if hilum_only("the text of the hook") {
-            assert!(
-                failed.stderr.contains("the reason") && failed.stderr.contains(kind),
-                "{failed:?}"
-            );
+            assert!(failed.stderr.contains("the reason") && failed.stderr.contains(kind), "{failed:?}");
         }
         assert_eq!(out(&c), "", "{kind}");
         c.left_nothing();

@@ -26,14 +26,8 @@ fn list_shows_each_container_as_table_json_and_ids() {
 
     let list: Value = serde_json::from_str(&c.call(&["list", "-f=json"]).ok().stdout).unwrap();
     let entry = &list.as_array().unwrap()[0];
-    assert_eq!(
-        (&entry["id"], &entry["pid"], &entry["status"]),
-        (&json!(c.id), &json!(pid), &json!("created"))
-    );
-    assert_eq!(
-        (&entry["owner"], &entry["bundle"]),
-        (&json!("root"), &json!(c.bundle()))
-    );
+    assert_eq!((&entry["id"], &entry["pid"], &entry["status"]), (&json!(c.id), &json!(pid), &json!("created")));
+    assert_eq!((&entry["owner"], &entry["bundle"]), (&json!("root"), &json!(c.bundle())));
     assert!(entry["created"].is_string() && entry["rootfs"].is_string() && entry["ociVersion"].is_string());
     assert_eq!(c.call(&["list", "--quiet"]).ok().stdout.trim(), c.id);
     c.finish();
@@ -60,16 +54,9 @@ fn spec_writes_a_config_that_runs() {
     c.config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     let process = &c.config["process"];
     assert_eq!((&process["args"], &process["terminal"]), (&json!(["sh"]), &json!(true)));
-    assert_eq!(
-        (&process["noNewPrivileges"], &process["cwd"]),
-        (&json!(true), &json!("/"))
-    );
-    let mut caps: Vec<&str> = process["capabilities"]["bounding"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(Value::as_str)
-        .collect();
+    assert_eq!((&process["noNewPrivileges"], &process["cwd"]), (&json!(true), &json!("/")));
+    let mut caps: Vec<&str> =
+        process["capabilities"]["bounding"].as_array().unwrap().iter().flat_map(Value::as_str).collect();
     caps.sort();
     assert_eq!(caps, ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     for empty in ["inheritable", "ambient"] {
@@ -78,36 +65,13 @@ fn spec_writes_a_config_that_runs() {
             assert!(set.is_null() || set == &json!([]), "{empty}: {set}");
         }
     }
-    assert_eq!(
-        process["rlimits"],
-        json!([{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }])
-    );
+    assert_eq!(process["rlimits"], json!([{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }]));
     assert_eq!(c.config["root"], json!({ "path": "rootfs", "readonly": true }));
-    let mounts: Vec<&str> = c.config["mounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|m| m["destination"].as_str())
-        .collect();
-    assert_eq!(
-        mounts,
-        [
-            "/proc",
-            "/dev",
-            "/dev/pts",
-            "/dev/shm",
-            "/dev/mqueue",
-            "/sys",
-            "/sys/fs/cgroup"
-        ]
-    );
-    assert_eq!(
-        c.config["linux"]["resources"]["devices"],
-        json!([{ "allow": false, "access": "rwm" }])
-    );
-    let c = c
-        .set("process/terminal", json!(false))
-        .set("process/args", json!(["echo", "hello"]));
+    let mounts: Vec<&str> =
+        c.config["mounts"].as_array().unwrap().iter().flat_map(|m| m["destination"].as_str()).collect();
+    assert_eq!(mounts, ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"]);
+    assert_eq!(c.config["linux"]["resources"]["devices"], json!([{ "allow": false, "access": "rwm" }]));
+    let c = c.set("process/terminal", json!(false)).set("process/args", json!(["echo", "hello"]));
     assert_eq!(c.run().ok().stdout, "hello\n");
     c.finish();
 }
@@ -133,30 +97,14 @@ fn spec_rootless_has_a_user_namespace_and_no_network_namespace() {
     let c = Container::new(&["true"]);
     c.call(&["spec", "--rootless"]).ok();
     let config: Value = serde_json::from_slice(&fs::read(c.bundle().join("config.json")).unwrap()).unwrap();
-    let kinds: Vec<&str> = config["linux"]["namespaces"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|n| n["type"].as_str())
-        .collect();
+    let kinds: Vec<&str> =
+        config["linux"]["namespaces"].as_array().unwrap().iter().flat_map(|n| n["type"].as_str()).collect();
     assert!(kinds.contains(&"user") && !kinds.contains(&"network"), "{kinds:?}");
     for map in ["uidMappings", "gidMappings"] {
-        assert_eq!(
-            config["linux"][map],
-            json!([{ "containerID": 0, "hostID": 0, "size": 1 }])
-        );
+        assert_eq!(config["linux"][map], json!([{ "containerID": 0, "hostID": 0, "size": 1 }]));
     }
-    assert!(
-        config["linux"]["resources"].is_null(),
-        "{}",
-        config["linux"]["resources"]
-    );
-    let sys = config["mounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|m| m["destination"] == "/sys")
-        .unwrap();
+    assert!(config["linux"]["resources"].is_null(), "{}", config["linux"]["resources"]);
+    let sys = config["mounts"].as_array().unwrap().iter().find(|m| m["destination"] == "/sys").unwrap();
     assert_eq!((&sys["type"], &sys["source"]), (&json!("none"), &json!("/sys")));
     assert!(sys["options"].as_array().unwrap().contains(&json!("ro")));
 }
@@ -166,33 +114,15 @@ fn features_has_the_shape_of_the_runtime_spec() {
     let c = Container::new(&["true"]);
     let features: Value = serde_json::from_str(&c.call(&["features"]).ok().stdout).unwrap();
     let has = |pointer: &str, item: &str| {
-        let list = features
-            .pointer(pointer)
-            .and_then(Value::as_array)
-            .unwrap_or_else(|| panic!("{pointer}: {features}"));
+        let list =
+            features.pointer(pointer).and_then(Value::as_array).unwrap_or_else(|| panic!("{pointer}: {features}"));
         assert!(list.contains(&json!(item)), "{pointer} lacks {item}");
     };
     assert_eq!(features["ociVersionMin"], "1.0.0");
-    for hook in [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "startContainer",
-        "poststart",
-        "poststop",
-    ] {
+    for hook in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
         has("/hooks", hook);
     }
-    for option in [
-        "bind",
-        "rbind",
-        "ro",
-        "rro",
-        "nosuid",
-        "rprivate",
-        "rslave",
-        "strictatime",
-    ] {
+    for option in ["bind", "rbind", "ro", "rro", "nosuid", "rprivate", "rslave", "strictatime"] {
         has("/mountOptions", option);
     }
     for kind in ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"] {

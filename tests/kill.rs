@@ -68,10 +68,7 @@ fn kill_of_a_stopped_container_fails_and_kill_all_does_not() {
 fn family(host: Host) -> Container {
     let c = Container::sh("sleep 1001 & sleep 1002 & echo ready; wait")
         .with(|config| {
-            config["linux"]["namespaces"]
-                .as_array_mut()
-                .unwrap()
-                .retain(|n| n["type"] != "pid");
+            config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "pid");
             config["linux"]["maskedPaths"] = json!([]);
             config["linux"]["readonlyPaths"] = json!([]);
         })
@@ -82,9 +79,7 @@ fn family(host: Host) -> Container {
 
 fn members(c: &Container) -> usize {
     let dirs = cgroups_named(&c.id);
-    read(&dirs.first().expect("a cgroup").join("cgroup.procs"))
-        .lines()
-        .count()
+    read(&dirs.first().expect("a cgroup").join("cgroup.procs")).lines().count()
 }
 
 #[test]
@@ -131,10 +126,7 @@ fn kill_all_in_a_shared_pid_namespace_spares_the_others() {
     c.wait("stopped");
     // The shim calls it again when init is gone.
     c.call(&["kill", "--all", &c.id, "9"]).ok();
-    assert_eq!(
-        (other.status().as_str(), sandbox.status().as_str()),
-        ("running", "running")
-    );
+    assert_eq!((other.status().as_str(), sandbox.status().as_str()), ("running", "running"));
     c.finish();
     other.finish();
     sandbox.finish();

@@ -31,26 +31,14 @@ fn state_has_the_shape_that_its_readers_expect() {
     let c = Container::sleeper().set("annotations", json!({ "a": "b" }));
     c.create();
     let text = c.call(&["state", &c.id]).ok().stdout;
-    assert!(
-        text.starts_with("{\n  \"ociVersion\": \"1.") && text.ends_with('}'),
-        "{text:?}"
-    );
+    assert!(text.starts_with("{\n  \"ociVersion\": \"1.") && text.ends_with('}'), "{text:?}");
     let state = c.state();
     assert_eq!((&state["id"], &state["status"]), (&json!(c.id), &json!("created")));
-    assert_eq!(
-        (&state["bundle"], &state["rootfs"]),
-        (&json!(c.bundle()), &json!(c.rootfs()))
-    );
-    assert_eq!(
-        (&state["annotations"], &state["owner"]),
-        (&json!({ "a": "b" }), &json!(""))
-    );
+    assert_eq!((&state["bundle"], &state["rootfs"]), (&json!(c.bundle()), &json!(c.rootfs())));
+    assert_eq!((&state["annotations"], &state["owner"]), (&json!({ "a": "b" }), &json!("")));
     assert!(state["pid"].as_u64().unwrap() > 1);
     let created = state["created"].as_str().unwrap();
-    assert!(
-        created.len() >= 20 && created.contains('T') && created.ends_with('Z'),
-        "{created}"
-    );
+    assert!(created.len() >= 20 && created.contains('T') && created.ends_with('Z'), "{created}");
     c.finish();
 }
 
@@ -68,12 +56,10 @@ fn nothing_of_the_user_runs_before_start() {
 fn start_refuses_a_running_and_a_stopped_container() {
     let c = Container::sleeper();
     c.up();
-    c.call(&["start", &c.id])
-        .fails("cannot start an already running container");
+    c.call(&["start", &c.id]).fails("cannot start an already running container");
     c.kill("KILL").ok();
     c.wait("stopped");
-    c.call(&["start", &c.id])
-        .fails("cannot start a container that has stopped");
+    c.call(&["start", &c.id]).fails("cannot start a container that has stopped");
     c.finish();
 }
 
@@ -82,8 +68,7 @@ fn an_id_in_use_is_refused_and_the_container_unharmed() {
     let c = Container::sleeper();
     c.up();
     let pid = c.pid();
-    c.call(&["create", &c.id])
-        .fails("container with given ID already exists");
+    c.call(&["create", &c.id]).fails("container with given ID already exists");
     c.call(&["run", &c.id]).fails("container with given ID already exists");
     assert_eq!((c.status().as_str(), c.pid()), ("running", pid));
     c.finish();
@@ -153,12 +138,7 @@ fn run_passes_stdin_stdout_and_stderr_through() {
     let c = Container::sh("cat; echo oops >&2");
     c.write_config();
     fs::write(c.path("input"), "hello").unwrap();
-    let out = c
-        .finish_call(
-            c.command(&["run", &c.id]),
-            Stdio::from(fs::File::open(c.path("input")).unwrap()),
-        )
-        .ok();
+    let out = c.finish_call(c.command(&["run", &c.id]), Stdio::from(fs::File::open(c.path("input")).unwrap())).ok();
     assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("hello", "oops\n"));
     c.left_nothing();
 }
@@ -168,13 +148,7 @@ fn run_in_the_foreground_forwards_signals() {
     let c = Container::sh("trap 'echo got it; exit 3' TERM; echo ready; while :; do sleep 0.02; done");
     c.write_config();
     let out = fs::File::create(c.path("out")).unwrap();
-    let child = Helper(
-        c.command(&["run", &c.id])
-            .stdin(Stdio::null())
-            .stdout(out)
-            .spawn()
-            .unwrap(),
-    );
+    let child = Helper(c.command(&["run", &c.id]).stdin(Stdio::null()).stdout(out).spawn().unwrap());
     eventually("ready", || read(&c.dir().join("out")).contains("ready"));
     send(child.pid(), Signal::TERM);
     assert_eq!(child.exit_code(), 3);
@@ -230,13 +204,8 @@ fn parallel_creates_of_one_id_make_one_container() {
     }
     let c = Container::sleeper();
     c.write_config();
-    let spawn = || {
-        c.command(&["create", &c.id])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-    };
+    let spawn =
+        || c.command(&["create", &c.id]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let children: Vec<_> = (0..6).map(|_| Helper(spawn().unwrap())).collect();
     let codes: Vec<i32> = children.into_iter().map(Helper::exit_code).collect();
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
@@ -249,12 +218,7 @@ fn parallel_deletes_all_end_and_leave_nothing() {
     for _ in 0..rounds(3, 30) {
         let c = Container::sleeper();
         c.up();
-        let spawn = || {
-            c.command(&["delete", "-f", &c.id])
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-        };
+        let spawn = || c.command(&["delete", "-f", &c.id]).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let children: Vec<_> = (0..6).map(|_| Helper(spawn().unwrap())).collect();
         let codes: Vec<i32> = children.into_iter().map(Helper::exit_code).collect();
         if hilum_only("the oracle takes no lock") {
@@ -272,12 +236,7 @@ fn a_create_killed_at_any_moment_can_be_deleted() {
     for round in 0..rounds(15, 300) {
         let c = Container::sleeper();
         c.write_config();
-        let mut child = c
-            .command(&["create", &c.id])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = c.command(&["create", &c.id]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(u64::from(round) * 700 % 10_000));
         _ = child.kill();
         _ = child.wait();

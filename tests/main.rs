@@ -1,13 +1,7 @@
 //! The command line, as a user: needs root. One binary, so that it links once.
 //!
 //! `HILUM_UNDER_TEST=runc cargo test --test cli` runs the same assertions against runc, the oracle.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod common;
 

@@ -33,11 +33,7 @@ fn the_default_mounts_have_their_types_and_options() {
     for (point, fstype, options) in [
         ("/proc", "proc", &["rw", "relatime"][..]),
         ("/dev", "tmpfs", &["rw", "nosuid", "size=65536k", "mode=755"]),
-        (
-            "/dev/pts",
-            "devpts",
-            &["nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"],
-        ),
+        ("/dev/pts", "devpts", &["nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"]),
         ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "size=65536k"]),
         ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
         ("/sys", "sysfs", &["ro", "nosuid", "nodev", "noexec"]),
@@ -54,18 +50,11 @@ fn the_default_mounts_have_their_types_and_options() {
 #[test]
 fn the_cgroup_mount_shows_the_containers_own_cgroup_on_every_layout() {
     for host in Host::all() {
-        let top = if host == Host::V2 {
-            "/sys/fs/cgroup"
-        } else {
-            "/sys/fs/cgroup/pids"
-        };
+        let top = if host == Host::V2 { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/pids" };
         let c = shows(&format!("ls {top}; mkdir {top}/x"), &[]).on(host);
         let out = c.run().ok();
         let mounts = parse_mounts(&out.stdout);
-        assert!(
-            out.lines().contains(&"cgroup.procs") && out.stderr.contains("Read-only file system"),
-            "{out:?}"
-        );
+        assert!(out.lines().contains(&"cgroup.procs") && out.stderr.contains("Read-only file system"), "{out:?}");
         match host {
             Host::V2 => {
                 let mount = mount_at(&mounts, "/sys/fs/cgroup");
@@ -89,10 +78,7 @@ fn the_cgroup_mount_shows_the_containers_own_cgroup_on_every_layout() {
 fn the_cgroup_mount_works_without_a_cgroup_namespace() {
     for host in Host::all() {
         let mut c = shows("", &[]).on(host);
-        c.config["linux"]["namespaces"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|n| n["type"] != "cgroup");
+        c.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "cgroup");
         let mounts = parse_mounts(&c.run().ok().stdout);
         if host == Host::V2 {
             // All of the hierarchy is seen, as in the oracle.
@@ -120,10 +106,7 @@ fn each_flag_of_a_mount_is_set() {
         (&["dirsync"], &["dirsync"]),
         (&["size=64k"], &["size=64k"]),
         (&["mode=711", "uid=5", "gid=6"], &["mode=711", "uid=5", "gid=6"]),
-        (
-            &["nr_inodes=100", "size=1m", "nosuid"],
-            &["nr_inodes=100", "size=1024k", "nosuid"],
-        ),
+        (&["nr_inodes=100", "size=1m", "nosuid"], &["nr_inodes=100", "size=1024k", "nosuid"]),
     ];
     for (options, expected) in cases {
         let c = shows("", &[tmpfs(options)]);
@@ -138,17 +121,7 @@ fn each_flag_of_a_mount_is_set() {
 
 #[test]
 fn strictatime_and_the_opposites_clear_a_flag() {
-    let options = [
-        "nosuid",
-        "suid",
-        "nodev",
-        "dev",
-        "noexec",
-        "exec",
-        "sync",
-        "async",
-        "strictatime",
-    ];
+    let options = ["nosuid", "suid", "nodev", "dev", "noexec", "exec", "sync", "async", "strictatime"];
     let c = shows("", &[tmpfs(&options)]);
     let mounts = parse_mounts(&c.run().ok().stdout);
     let mount = mount_at(&mounts, "/mnt");
@@ -174,10 +147,7 @@ fn a_bind_without_a_type_and_a_file_over_a_file_that_is_made() {
     let c = Container::sh("cat /made/here; touch /made/here");
     let source = volume(&c, "volume") + "/file";
     let c = c.set("root/readonly", json!(false));
-    let c = c.push(
-        "mounts",
-        json!({ "destination": "/made/here", "source": source, "options": ["bind", "ro"] }),
-    );
+    let c = c.push("mounts", json!({ "destination": "/made/here", "source": source, "options": ["bind", "ro"] }));
     let out = c.run();
     assert_eq!(out.stdout, "from the host\n");
     assert!(out.stderr.contains("Read-only"), "{out:?}");
@@ -195,10 +165,7 @@ fn a_relative_source_is_relative_to_the_bundle() {
 
 #[test]
 fn a_destination_is_made_with_its_parents() {
-    let c = shows(
-        "",
-        &[json!({ "destination": "/a/b/c", "type": "tmpfs", "source": "tmpfs" })],
-    );
+    let c = shows("", &[json!({ "destination": "/a/b/c", "type": "tmpfs", "source": "tmpfs" })]);
     mount_at(&parse_mounts(&c.run().ok().stdout), "/a/b/c");
     assert!(c.rootfs().join("a/b/c").is_dir());
     c.finish();
@@ -209,10 +176,7 @@ fn a_readonly_bind_keeps_the_flags_of_its_source() {
     let c = shows("", &[bind("/dev/shm", "/mnt", &["rbind", "ro", "nosuid", "nodev"])]);
     let mounts = parse_mounts(&c.run().ok().stdout);
     let mount = mount_at(&mounts, "/mnt");
-    assert!(
-        mount.has("ro") && mount.has("nosuid") && mount.has("nodev"),
-        "{mount:?}"
-    );
+    assert!(mount.has("ro") && mount.has("nosuid") && mount.has("nodev"), "{mount:?}");
     c.finish();
 }
 
@@ -242,17 +206,11 @@ fn bind_takes_one_mount_and_rbind_takes_the_tree() {
 #[test]
 fn ro_covers_one_mount_and_rro_covers_the_tree() {
     let (c, mounts) = tree(&["rbind", "ro"]);
-    assert!(
-        mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("rw"),
-        "{mounts:#?}"
-    );
+    assert!(mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("rw"), "{mounts:#?}");
     assert!(c.dir().join("inner/x").exists());
     c.finish();
     let (c, mounts) = tree(&["rbind", "rro"]);
-    assert!(
-        mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("ro"),
-        "{mounts:#?}"
-    );
+    assert!(mount_at(&mounts, "/copy").has("ro") && mount_at(&mounts, "/copy/inner").has("ro"), "{mounts:#?}");
     assert!(!c.dir().join("inner/x").exists());
     c.finish();
 }
@@ -280,10 +238,7 @@ fn propagation_options_set_the_propagation_of_a_mount() {
         let c = shows("", &[bind("/dev/shm", "/mnt", &options)]);
         let mounts = parse_mounts(&c.run().ok().stdout);
         let tags = &mount_at(&mounts, "/mnt").tags;
-        assert!(
-            tags.starts_with(expected) && tags.is_empty() == expected.is_empty(),
-            "{options:?}: {tags:?}"
-        );
+        assert!(tags.starts_with(expected) && tags.is_empty() == expected.is_empty(), "{options:?}: {tags:?}");
         c.finish();
     }
 }
@@ -294,37 +249,23 @@ fn rslave_receives_mounts_from_the_host_and_rprivate_does_not() {
         let c = Container::sleeper().set("root/readonly", json!(false));
         let source = volume(&c, "volume");
         fs::create_dir(format!("{source}/later")).unwrap();
-        let c = c
-            .set("linux/rootfsPropagation", json!("rslave"))
-            .push("mounts", bind(&source, "/mnt", &["rbind", option]));
+        let c =
+            c.set("linux/rootfsPropagation", json!("rslave")).push("mounts", bind(&source, "/mnt", &["rbind", option]));
         let shared = HostMount::new(&["--bind", &source, &source]);
-        assert!(
-            Command::new("mount")
-                .args(["--make-shared", &source])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("mount").args(["--make-shared", &source]).status().unwrap().success());
         c.create();
         let later = HostMount::new(&["-t", "tmpfs", "tmpfs", &format!("{source}/later")]);
         let mounts = mounts_of(c.pid());
         drop(later);
         drop(shared);
-        assert_eq!(
-            mounts.iter().any(|m| m.point == "/mnt/later"),
-            receives,
-            "{option}: {mounts:#?}"
-        );
+        assert_eq!(mounts.iter().any(|m| m.point == "/mnt/later"), receives, "{option}: {mounts:#?}");
         c.finish();
     }
 }
 
 #[test]
 fn a_destination_through_a_symlink_stays_in_the_root() {
-    let c = shows(
-        "",
-        &[json!({ "destination": "/link/sub", "type": "tmpfs", "source": "tmpfs" })],
-    );
+    let c = shows("", &[json!({ "destination": "/link/sub", "type": "tmpfs", "source": "tmpfs" })]);
     let outside = c.path("outside");
     fs::create_dir(&outside).unwrap();
     symlink(&outside, c.rootfs().join("link")).unwrap();
@@ -347,10 +288,7 @@ fn later_mounts_cover_earlier_ones() {
 fn a_missing_source_an_unknown_type_and_a_bad_option_are_errors() {
     for (mount, text) in [
         (bind("/nonexistent/source", "/mnt", &["bind"]), "/nonexistent/source"),
-        (
-            json!({ "destination": "/mnt", "type": "nonsensefs", "source": "x" }),
-            "/mnt",
-        ),
+        (json!({ "destination": "/mnt", "type": "nonsensefs", "source": "x" }), "/mnt"),
         (tmpfs(&["size=nonsense"]), "/mnt"),
     ] {
         let c = shows("", &[mount]);

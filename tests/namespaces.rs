@@ -22,21 +22,14 @@ fn each_namespace_in_the_config_is_new() {
 
 #[test]
 fn each_namespace_that_is_absent_is_the_hosts() {
-    for (kind, link) in KINDS
-        .iter()
-        .filter(|(kind, _)| !["mount", "user", "time"].contains(kind))
-    {
+    for (kind, link) in KINDS.iter().filter(|(kind, _)| !["mount", "user", "time"].contains(kind)) {
         let mut c = Container::sleeper().without_namespace(kind);
         if *kind == "uts" {
             c.config.as_object_mut().unwrap().remove("hostname");
         }
         c.up();
         for (_, other) in KINDS.iter().filter(|(k, _)| !["user", "time"].contains(k)) {
-            assert_eq!(
-                ns(c.pid(), other) == own_ns(other),
-                other == link,
-                "{kind} absent: {other}"
-            );
+            assert_eq!(ns(c.pid(), other) == own_ns(other), other == link, "{kind} absent: {other}");
         }
         c.finish();
     }
@@ -46,13 +39,7 @@ fn each_namespace_that_is_absent_is_the_hosts() {
 fn each_namespace_of_another_container_is_joined_by_path() {
     let sandbox = Container::sleeper().set("hostname", json!("sandbox"));
     sandbox.up();
-    for (kind, link) in [
-        ("network", "net"),
-        ("ipc", "ipc"),
-        ("uts", "uts"),
-        ("pid", "pid"),
-        ("cgroup", "cgroup"),
-    ] {
+    for (kind, link) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("cgroup", "cgroup")] {
         if kind == "cgroup" && !hilum_only("the oracle joins a cgroup namespace since 1.2") {
             continue;
         }
@@ -60,11 +47,7 @@ fn each_namespace_of_another_container_is_joined_by_path() {
         c.config.as_object_mut().unwrap().remove("hostname");
         c.up();
         for other in ["pid", "net", "ipc", "uts", "cgroup", "mnt"] {
-            assert_eq!(
-                ns(c.pid(), other) == ns(sandbox.pid(), other),
-                other == link,
-                "{kind} joined: {other}"
-            );
+            assert_eq!(ns(c.pid(), other) == ns(sandbox.pid(), other), other == link, "{kind} joined: {other}");
             assert_ne!(ns(c.pid(), other), own_ns(other), "{kind} joined: {other}");
         }
         c.finish();
@@ -94,16 +77,10 @@ fn net_ipc_and_uts_of_a_sandbox_are_joined_together() {
 fn a_hostname_with_a_joined_uts_namespace_is_set_for_both() {
     let sandbox = Container::sleeper().set("hostname", json!("before"));
     sandbox.up();
-    let c = Container::new(&["hostname"])
-        .set("hostname", json!("after"))
-        .join("uts", ns_path(&sandbox, "uts"));
+    let c = Container::new(&["hostname"]).set("hostname", json!("after")).join("uts", ns_path(&sandbox, "uts"));
     assert_eq!(c.run().ok().stdout, "after\n");
     let uts = ns_path(&sandbox, "uts");
-    let out = Command::new("nsenter")
-        .arg(format!("--uts={}", uts.display()))
-        .arg("hostname")
-        .output()
-        .unwrap();
+    let out = Command::new("nsenter").arg(format!("--uts={}", uts.display())).arg("hostname").output().unwrap();
     assert_eq!(out.stdout, b"after\n");
     c.finish();
     sandbox.finish();
@@ -114,13 +91,7 @@ fn a_namespace_that_is_pinned_by_a_bind_mount_is_joined() {
     let c = Container::sleeper();
     let pin = c.path("pin");
     fs::write(&pin, "").unwrap();
-    assert!(
-        Command::new("unshare")
-            .args([&format!("--uts={pin}"), "hostname", "pinned"])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("unshare").args([&format!("--uts={pin}"), "hostname", "pinned"]).status().unwrap().success());
     let mut c = c.join("uts", &pin).set("process/args", json!(["hostname"]));
     c.config.as_object_mut().unwrap().remove("hostname");
     let pinned = HostMount(pin);
@@ -134,9 +105,7 @@ fn a_namespace_that_is_pinned_by_a_bind_mount_is_joined() {
 fn a_container_survives_the_end_of_its_sandbox_between_create_and_start() {
     let sandbox = Container::sleeper();
     sandbox.up();
-    let c = Container::sh("echo alive")
-        .join("network", ns_path(&sandbox, "net"))
-        .join("ipc", ns_path(&sandbox, "ipc"));
+    let c = Container::sh("echo alive").join("network", ns_path(&sandbox, "net")).join("ipc", ns_path(&sandbox, "ipc"));
     c.create();
     sandbox.finish();
     c.start().says("alive");
@@ -182,22 +151,16 @@ fn a_time_namespace_has_the_offsets_of_the_config() {
     if !hilum_only("since runc 1.2") {
         return;
     }
-    let c = Container::sh("cut -d. -f1 /proc/uptime; sleep 1000")
-        .namespace(json!({ "type": "time" }))
-        .set(
-            "linux/timeOffsets",
-            json!({ "boottime": { "secs": 1_000_000 }, "monotonic": { "secs": 5, "nanosecs": 7 } }),
-        );
+    let c = Container::sh("cut -d. -f1 /proc/uptime; sleep 1000").namespace(json!({ "type": "time" })).set(
+        "linux/timeOffsets",
+        json!({ "boottime": { "secs": 1_000_000 }, "monotonic": { "secs": 5, "nanosecs": 7 } }),
+    );
     c.up();
     assert_ne!(ns(c.pid(), "time"), own_ns("time"));
     let offsets = read(&proc(c.pid(), "timens_offsets"));
     let words: Vec<&str> = offsets.split_whitespace().collect();
     assert_eq!(words, ["monotonic", "5", "7", "boottime", "1000000", "0"]);
-    eventually("uptime", || {
-        c.output()
-            .lines()
-            .any(|l| l.parse::<u64>().is_ok_and(|s| s >= 1_000_000))
-    });
+    eventually("uptime", || c.output().lines().any(|l| l.parse::<u64>().is_ok_and(|s| s >= 1_000_000)));
     c.finish();
 }
 

@@ -17,19 +17,7 @@ fn cat_status() -> Container {
 
 #[test]
 fn args_are_passed_as_they_are() {
-    let args = [
-        "sh",
-        "-c",
-        "for a in \"$@\"; do echo \"<$a>\"; done",
-        "sh",
-        "",
-        "a b",
-        "*",
-        "ü",
-        "$HOME",
-        "-x",
-        "--",
-    ];
+    let args = ["sh", "-c", "for a in \"$@\"; do echo \"<$a>\"; done", "sh", "", "a b", "*", "ü", "$HOME", "-x", "--"];
     let c = Container::new(&args);
     assert_eq!(c.run().ok().stdout, "<>\n<a b>\n<*>\n<ü>\n<$HOME>\n<-x>\n<-->\n");
     c.finish();
@@ -50,11 +38,7 @@ fn the_environment_is_the_configs_and_nothing_else() {
 #[test]
 fn home_is_set_from_passwd_when_it_is_missing() {
     let c = Container::sh("echo $HOME").set("process/user", json!({ "uid": 1234, "gid": 1 }));
-    fs::write(
-        c.rootfs().join("etc/passwd"),
-        "root:x:0:0::/root:/bin/sh\nuser:x:1234:1::/home/user:/bin/sh\n",
-    )
-    .unwrap();
+    fs::write(c.rootfs().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nuser:x:1234:1::/home/user:/bin/sh\n").unwrap();
     assert_eq!(c.run().ok().stdout, "/home/user\n");
     let c = c.set("process/env", json!(["PATH=/bin", "HOME=/mine"]));
     assert_eq!(c.run().ok().stdout, "/mine\n");
@@ -83,9 +67,7 @@ fn a_relative_program_is_relative_to_cwd() {
 fn cwd_is_entered_and_made_when_it_is_missing() {
     let c = Container::new(&["pwd"]).set("process/cwd", json!("/etc"));
     assert_eq!(c.run().ok().stdout, "/etc\n");
-    let c = c
-        .set("process/cwd", json!("/made/for/it"))
-        .set("root/readonly", json!(false));
+    let c = c.set("process/cwd", json!("/made/for/it")).set("root/readonly", json!(false));
     assert_eq!(c.run().ok().stdout, "/made/for/it\n");
     assert!(c.rootfs().join("made/for/it").is_dir());
     c.finish();
@@ -117,10 +99,7 @@ fn ids_groups_and_umask_are_the_configs() {
     let status = status(&c);
     assert_eq!(field(&status, "Uid"), "1000\t1000\t1000\t1000");
     assert_eq!(field(&status, "Gid"), "2000\t2000\t2000\t2000");
-    let groups: Vec<&str> = field(&status, "Groups")
-        .split_whitespace()
-        .filter(|g| *g != "2000")
-        .collect();
+    let groups: Vec<&str> = field(&status, "Groups").split_whitespace().filter(|g| *g != "2000").collect();
     assert_eq!(groups, ["3", "4", "5000"]);
     assert_eq!(field(&status, "Umask"), "0027");
     c.finish();
@@ -130,10 +109,7 @@ fn ids_groups_and_umask_are_the_configs() {
 fn without_additional_gids_there_are_none() {
     let c = cat_status().set("process/user", json!({ "uid": 1000, "gid": 2000 }));
     let status = status(&c);
-    assert!(
-        field(&status, "Groups").split_whitespace().all(|g| g == "2000"),
-        "{status}"
-    );
+    assert!(field(&status, "Groups").split_whitespace().all(|g| g == "2000"), "{status}");
     assert_eq!(field(&status, "Umask"), "0022");
     c.finish();
 }
@@ -142,14 +118,9 @@ const CHOWN_KILL_NET: &str = "0000000000000421";
 
 #[test]
 fn the_capability_sets_are_the_configs() {
-    let (three, two) = (
-        json!(["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"]),
-        json!(["CAP_CHOWN", "CAP_KILL"]),
-    );
-    let c = cat_status().set(
-        "process/capabilities",
-        json!({ "bounding": three, "permitted": three, "effective": two }),
-    );
+    let (three, two) = (json!(["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"]), json!(["CAP_CHOWN", "CAP_KILL"]));
+    let c =
+        cat_status().set("process/capabilities", json!({ "bounding": three, "permitted": three, "effective": two }));
     let status = status(&c);
     assert_eq!(field(&status, "CapBnd"), CHOWN_KILL_NET);
     // execve by root gains the whole bounding set, unless securebits forbid it.
@@ -175,19 +146,11 @@ fn without_capabilities_the_process_has_none() {
 fn a_user_other_than_root_keeps_ambient_capabilities_only() {
     let three = json!(["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     let c = cat_status().set("process/user", json!({ "uid": 1000, "gid": 1000 }));
-    let c = c.set(
-        "process/capabilities",
-        json!({ "bounding": three, "permitted": three, "effective": three }),
-    );
+    let c = c.set("process/capabilities", json!({ "bounding": three, "permitted": three, "effective": three }));
     let plain = status(&c);
-    assert_eq!(
-        (field(&plain, "CapBnd"), field(&plain, "CapEff")),
-        (CHOWN_KILL_NET, "0000000000000000")
-    );
+    assert_eq!((field(&plain, "CapBnd"), field(&plain, "CapEff")), (CHOWN_KILL_NET, "0000000000000000"));
 
-    let c = c
-        .set("process/capabilities/inheritable", three.clone())
-        .set("process/capabilities/ambient", three);
+    let c = c.set("process/capabilities/inheritable", three.clone()).set("process/capabilities/ambient", three);
     let ambient = status(&c);
     for set in ["CapPrm", "CapEff", "CapAmb", "CapInh"] {
         assert_eq!(field(&ambient, set), CHOWN_KILL_NET, "{set}");
@@ -226,26 +189,17 @@ fn rlimits_are_the_configs() {
         ("Max stack size", "8388608", "16777216"),
     ] {
         let line = out.lines().into_iter().find_map(|l| l.strip_prefix(name)).unwrap();
-        assert_eq!(
-            line.split_whitespace().take(2).collect::<Vec<_>>(),
-            [soft, hard],
-            "{name}"
-        );
+        assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>(), [soft, hard], "{name}");
     }
     c.finish();
 }
 
 #[test]
 fn an_unknown_rlimit_and_one_with_soft_above_hard_are_refused() {
-    let c = Container::new(&["true"]).set(
-        "process/rlimits",
-        json!([{ "type": "RLIMIT_NONSENSE", "hard": 1, "soft": 1 }]),
-    );
+    let c =
+        Container::new(&["true"]).set("process/rlimits", json!([{ "type": "RLIMIT_NONSENSE", "hard": 1, "soft": 1 }]));
     c.create_with(&[]).fails("RLIMIT_NONSENSE");
-    let c = c.set(
-        "process/rlimits",
-        json!([{ "type": "RLIMIT_NOFILE", "hard": 10, "soft": 20 }]),
-    );
+    let c = c.set("process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "hard": 10, "soft": 20 }]));
     c.create_with(&[]).fails("");
     c.left_nothing();
 }
@@ -297,12 +251,7 @@ fn domainname_is_set() {
 fn a_hostname_without_a_uts_namespace_is_refused() {
     let c = Container::new(&["true"]);
     let before = read(std::path::Path::new("/proc/sys/kernel/hostname"));
-    let c = c.with(|config| {
-        config["linux"]["namespaces"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|n| n["type"] != "uts")
-    });
+    let c = c.with(|config| config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "uts"));
     c.create_with(&[]).fails("");
     assert_eq!(read(std::path::Path::new("/proc/sys/kernel/hostname")), before);
     c.left_nothing();
@@ -323,12 +272,7 @@ fn a_sysctl_outside_the_namespaces_is_refused() {
         c.left_nothing();
     }
     let c = Container::new(&["true"]).set("linux/sysctl", json!({ "net.ipv4.ip_forward": "1" }));
-    let c = c.with(|config| {
-        config["linux"]["namespaces"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|n| n["type"] != "network")
-    });
+    let c = c.with(|config| config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "network"));
     c.create_with(&[]).fails("net.ipv4.ip_forward");
     c.left_nothing();
 }
@@ -346,11 +290,7 @@ fn the_process_starts_with_default_signals() {
     let c = cat_status();
     let status = status(&c);
     for set in ["SigBlk", "SigIgn"] {
-        assert_eq!(
-            u64::from_str_radix(field(&status, set), 16).unwrap() & 0x7fff_ffff,
-            0,
-            "{set}: {status}"
-        );
+        assert_eq!(u64::from_str_radix(field(&status, set), 16).unwrap() & 0x7fff_ffff, 0, "{set}: {status}");
     }
     c.finish();
 }

@@ -33,18 +33,9 @@ fn after_pivot_no_mount_of_the_host_is_left() {
     let c = mountinfo();
     let mounts = mounts(&c);
     assert_eq!(mounts[0].point, "/");
-    assert!(mounts.iter().all(|m| {
-        ["/", "/proc", "/dev", "/sys"]
-            .iter()
-            .any(|top| m.point.starts_with(top))
-    }));
+    assert!(mounts.iter().all(|m| { ["/", "/proc", "/dev", "/sys"].iter().any(|top| m.point.starts_with(top)) }));
     let known = ["/proc", "/dev", "/sys"];
-    assert!(
-        mounts[1..]
-            .iter()
-            .all(|m| known.iter().any(|top| m.point.starts_with(top))),
-        "{mounts:#?}"
-    );
+    assert!(mounts[1..].iter().all(|m| known.iter().any(|top| m.point.starts_with(top))), "{mounts:#?}");
     c.finish();
 }
 
@@ -52,10 +43,7 @@ fn after_pivot_no_mount_of_the_host_is_left() {
 fn a_readonly_root_cannot_be_written() {
     let c = Container::sh("touch /x; echo $?; cat /proc/self/mountinfo");
     let out = c.run().ok();
-    assert!(
-        out.stdout.starts_with("1\n") && out.stderr.contains("Read-only file system"),
-        "{out:?}"
-    );
+    assert!(out.stdout.starts_with("1\n") && out.stderr.contains("Read-only file system"), "{out:?}");
     assert!(mount_at(&parse_mounts(&out.stdout), "/").has("ro"));
     c.finish();
 }
@@ -82,22 +70,14 @@ fn root_path_may_be_absolute_or_relative_to_the_bundle() {
 
 #[test]
 fn root_propagation_is_visible_in_mountinfo() {
-    for (value, expected) in [
-        ("private", ""),
-        ("rprivate", ""),
-        ("shared", "shared:"),
-        ("unbindable", "unbindable"),
-    ] {
+    for (value, expected) in [("private", ""), ("rprivate", ""), ("shared", "shared:"), ("unbindable", "unbindable")] {
         if !expected.is_empty() && !hilum_only("the oracle loses it in pivot_root") {
             continue;
         }
         let c = mountinfo().set("linux/rootfsPropagation", json!(value));
         let mounts = mounts(&c);
         let tags = &mount_at(&mounts, "/").tags;
-        assert!(
-            tags.starts_with(expected) && tags.is_empty() == expected.is_empty(),
-            "{value}: {tags:?}"
-        );
+        assert!(tags.starts_with(expected) && tags.is_empty() == expected.is_empty(), "{value}: {tags:?}");
         c.finish();
     }
 }
@@ -112,15 +92,7 @@ fn an_unknown_root_propagation_is_refused() {
 #[test]
 fn the_default_devices_have_their_numbers_and_modes() {
     let c = Container::sh("cd /dev; stat -c '%n %F %t:%T %a %u:%g' null zero full random urandom tty");
-    let expected = [
-        "null 1:3",
-        "zero 1:5",
-        "full 1:7",
-        "random 1:8",
-        "urandom 1:9",
-        "tty 5:0",
-    ]
-    .map(|device| {
+    let expected = ["null 1:3", "zero 1:5", "full 1:7", "random 1:8", "urandom 1:9", "tty 5:0"].map(|device| {
         let (name, numbers) = device.split_once(' ').unwrap();
         format!("{name} character special file {numbers} 666 0:0\n")
     });
@@ -158,14 +130,8 @@ fn configured_devices_are_made() {
     );
     let out = c.run().ok();
     assert_eq!(out.lines()[0], "/dev/mine character special file 1:3 640 7:8");
-    assert!(
-        out.lines()[1].starts_with("/dev/deep/down character special file a:e5 "),
-        "{out:?}"
-    );
-    assert!(
-        out.lines()[2].starts_with("/dev/pipe fifo ") && out.lines()[2].contains(" 600 "),
-        "{out:?}"
-    );
+    assert!(out.lines()[1].starts_with("/dev/deep/down character special file a:e5 "), "{out:?}");
+    assert!(out.lines()[2].starts_with("/dev/pipe fifo ") && out.lines()[2].contains(" 600 "), "{out:?}");
     assert_eq!(out.lines()[3], "/dev/block block special file 7:3 660 0:0");
     c.finish();
 }
@@ -178,20 +144,12 @@ fn in_a_user_namespace_devices_are_bound_from_the_host() {
     }
     let c = Container::sh("stat -c %t:%T /dev/null /dev/fuse && echo > /dev/null; cat /proc/self/mountinfo")
         .in_user_namespace()
-        .set(
-            "linux/devices",
-            json!([{ "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229 }]),
-        );
+        .set("linux/devices", json!([{ "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229 }]));
     let out = c.run().ok();
     assert_eq!(out.lines()[..2], ["1:3", "a:e5"]);
     let mounts = parse_mounts(&out.stdout);
     for device in ["/dev/null", "/dev/zero", "/dev/tty", "/dev/fuse"] {
-        assert!(
-            mount_at(&mounts, device)
-                .root
-                .ends_with(device.trim_start_matches("/dev")),
-            "{device}"
-        );
+        assert!(mount_at(&mounts, device).root.ends_with(device.trim_start_matches("/dev")), "{device}");
     }
     c.finish();
 }
@@ -201,18 +159,12 @@ fn a_masked_file_is_empty_and_a_masked_directory_too() {
     let c = Container::sh(
         "cat /secret; ls /secrets; touch /secrets/x 2>&1; echo > /secret; cat /secret; cat /proc/self/mountinfo",
     )
-    .set(
-        "linux/maskedPaths",
-        json!(["/secret", "/secrets", "/not/there", "/proc/keys"]),
-    );
+    .set("linux/maskedPaths", json!(["/secret", "/secrets", "/not/there", "/proc/keys"]));
     fs::write(c.rootfs().join("secret"), "password").unwrap();
     fs::create_dir(c.rootfs().join("secrets")).unwrap();
     fs::write(c.rootfs().join("secrets/inner"), "password").unwrap();
     let out = c.run().ok();
-    assert!(
-        !out.stdout.contains("password") && !out.stdout.contains("inner"),
-        "{out:?}"
-    );
+    assert!(!out.stdout.contains("password") && !out.stdout.contains("inner"), "{out:?}");
     assert!(out.stdout.contains("Read-only file system"), "{out:?}");
     let mounts = parse_mounts(&out.stdout);
     assert!(mount_at(&mounts, "/secrets").has("ro"));
@@ -251,10 +203,7 @@ fn a_readonly_path_keeps_the_flags_of_its_mount() {
     fs::create_dir(c.rootfs().join("data")).unwrap();
     let all = mounts(&c);
     let mount = mount_at(&all, "/data");
-    assert!(
-        ["ro", "nosuid", "nodev", "noexec"].iter().all(|flag| mount.has(flag)),
-        "{mount:?}"
-    );
+    assert!(["ro", "nosuid", "nodev", "noexec"].iter().all(|flag| mount.has(flag)), "{mount:?}");
     c.finish();
 }
 
@@ -284,11 +233,7 @@ fn a_root_that_is_a_symlink_is_where_it_leads() {
 
 #[test]
 fn the_root_of_the_host_is_the_same_after_as_before() {
-    let before = read(Path::new("/proc/self/mountinfo"))
-        .lines()
-        .next()
-        .unwrap()
-        .to_owned();
+    let before = read(Path::new("/proc/self/mountinfo")).lines().next().unwrap().to_owned();
     let device = fs::metadata("/dev/null").unwrap().rdev();
     let c = Container::new(&["true"]);
     c.run().ok();

@@ -12,9 +12,7 @@ fn deny(rules: Value) -> Value {
 }
 
 fn with_seccomp(script: &str, rules: Value) -> Container {
-    Container::sh(script)
-        .set("linux/seccomp", deny(rules))
-        .set("root/readonly", json!(false))
+    Container::sh(script).set("linux/seccomp", deny(rules)).set("root/readonly", json!(false))
 }
 
 const MKDIR: [&str; 2] = ["mkdir", "mkdirat"];
@@ -26,19 +24,9 @@ fn a_filter_shows_in_the_status_of_the_process() {
         let c = with_seccomp("cat /proc/self/status; mkdir /x", rules)
             .set("process/noNewPrivileges", json!(no_new_privileges));
         let out = c.run();
-        assert_eq!(
-            (field(&out.stdout, "Seccomp"), field(&out.stdout, "Seccomp_filters")),
-            ("2", "1"),
-            "{out:?}"
-        );
-        assert_eq!(
-            field(&out.stdout, "NoNewPrivs"),
-            if no_new_privileges { "1" } else { "0" }
-        );
-        assert!(
-            out.stderr.contains("Operation not permitted") && !c.rootfs().join("x").exists(),
-            "{out:?}"
-        );
+        assert_eq!((field(&out.stdout, "Seccomp"), field(&out.stdout, "Seccomp_filters")), ("2", "1"), "{out:?}");
+        assert_eq!(field(&out.stdout, "NoNewPrivs"), if no_new_privileges { "1" } else { "0" });
+        assert!(out.stderr.contains("Operation not permitted") && !c.rootfs().join("x").exists(), "{out:?}");
         c.finish();
     }
 }
@@ -67,10 +55,7 @@ fn a_user_without_privileges_gets_the_filter_too() {
 fn errno_ret_is_the_error_of_the_call() {
     // ENOSPC, EXDEV
     for (errno, text) in [(28, "No space left on device"), (18, "Invalid cross-device link")] {
-        let c = with_seccomp(
-            "mkdir /x",
-            json!([{ "names": MKDIR, "action": "SCMP_ACT_ERRNO", "errnoRet": errno }]),
-        );
+        let c = with_seccomp("mkdir /x", json!([{ "names": MKDIR, "action": "SCMP_ACT_ERRNO", "errnoRet": errno }]));
         let out = c.run();
         assert!(out.stderr.to_lowercase().contains(&text.to_lowercase()), "{out:?}");
         c.finish();
@@ -176,16 +161,10 @@ fn kill_kills_by_sigsys() {
 
 #[test]
 fn trap_sends_sigsys_and_log_lets_through() {
-    let c = with_seccomp(
-        "mkdir /x; echo $?",
-        json!([{ "names": MKDIR, "action": "SCMP_ACT_TRAP" }]),
-    );
+    let c = with_seccomp("mkdir /x; echo $?", json!([{ "names": MKDIR, "action": "SCMP_ACT_TRAP" }]));
     assert_eq!(c.run().ok().stdout, "159\n");
     c.finish();
-    let c = with_seccomp(
-        "mkdir /x && echo made",
-        json!([{ "names": MKDIR, "action": "SCMP_ACT_LOG" }]),
-    );
+    let c = with_seccomp("mkdir /x && echo made", json!([{ "names": MKDIR, "action": "SCMP_ACT_LOG" }]));
     assert_eq!(c.run().ok().stdout, "made\n");
     c.finish();
 }
@@ -198,16 +177,10 @@ fn arguments_choose_the_calls() {
         { "names": ["kill"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28,
           "args": [{ "index": 1, "value": 40, "op": "SCMP_CMP_GE" }] }
     ]);
-    let c = with_seccomp(
-        "sleep 100 & for s in 10 0 41; do kill -$s $! && echo sent $s; done; kill -9 $!",
-        rules,
-    );
+    let c = with_seccomp("sleep 100 & for s in 10 0 41; do kill -$s $! && echo sent $s; done; kill -9 $!", rules);
     let out = c.run().ok();
     assert_eq!(out.stdout, "sent 0\n");
-    assert!(
-        out.stderr.contains("Operation not permitted") && out.stderr.contains("No space left"),
-        "{out:?}"
-    );
+    assert!(out.stderr.contains("Operation not permitted") && out.stderr.contains("No space left"), "{out:?}");
     c.finish();
 }
 
@@ -236,31 +209,22 @@ fn the_filter_comes_with_the_flags_of_the_config() {
     if !hilum_only("since runc 1.1.6") {
         return;
     }
-    let c = with_seccomp(
-        "cat /proc/self/status",
-        json!([{ "names": MKDIR, "action": "SCMP_ACT_ERRNO" }]),
-    )
-    .set("linux/seccomp/flags", json!(["SECCOMP_FILTER_FLAG_LOG"]));
+    let c = with_seccomp("cat /proc/self/status", json!([{ "names": MKDIR, "action": "SCMP_ACT_ERRNO" }]))
+        .set("linux/seccomp/flags", json!(["SECCOMP_FILTER_FLAG_LOG"]));
     assert_eq!(field(&c.run().ok().stdout, "Seccomp"), "2");
     c.finish();
 }
 
 #[test]
 fn unknown_names_of_calls_are_ignored_and_unknown_actions_are_not() {
-    let c = with_seccomp(
-        "echo fine",
-        json!([{ "names": ["no_such_call", "mkdir"], "action": "SCMP_ACT_ERRNO" }]),
-    );
+    let c = with_seccomp("echo fine", json!([{ "names": ["no_such_call", "mkdir"], "action": "SCMP_ACT_ERRNO" }]));
     assert_eq!(c.run().ok().stdout, "fine\n");
     c.finish();
     for (property, value) in [
         ("linux/seccomp/defaultAction", json!("SCMP_ACT_NONSENSE")),
         ("linux/seccomp/architectures", json!(["SCMP_ARCH_NONSENSE"])),
         ("linux/seccomp/flags", json!(["SECCOMP_FILTER_FLAG_NONSENSE"])),
-        (
-            "linux/seccomp/syscalls",
-            json!([{ "names": ["mkdir"], "action": "SCMP_ACT_NONSENSE" }]),
-        ),
+        ("linux/seccomp/syscalls", json!([{ "names": ["mkdir"], "action": "SCMP_ACT_NONSENSE" }])),
         (
             "linux/seccomp/syscalls",
             json!([{ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO",
@@ -287,13 +251,12 @@ fn an_argument_index_out_of_range_is_refused() {
 
 #[test]
 fn a_filter_of_the_size_of_dockers_works() {
-    let names: Vec<String> = [
-        "acct", "bpf", "chroot", "mount", "ptrace", "reboot", "setns", "swapon", "umount2", "unshare",
-    ]
-    .iter()
-    .map(|s| s.to_string())
-    .chain((0..400).map(|n| format!("unknown_call_{n}")))
-    .collect();
+    let names: Vec<String> =
+        ["acct", "bpf", "chroot", "mount", "ptrace", "reboot", "setns", "swapon", "umount2", "unshare"]
+            .iter()
+            .map(|s| s.to_string())
+            .chain((0..400).map(|n| format!("unknown_call_{n}")))
+            .collect();
     let mut rules = vec![json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 1 })];
     for value in 0..60 {
         rules.push(json!({ "names": ["personality"], "action": "SCMP_ACT_ERRNO",
@@ -302,9 +265,6 @@ fn a_filter_of_the_size_of_dockers_works() {
     let c = with_seccomp("cat /proc/self/status; unshare -u true", json!(rules));
     let out = c.run();
     assert_eq!(field(&out.stdout, "Seccomp"), "2");
-    assert!(
-        out.code != 0 && out.stderr.contains("Operation not permitted"),
-        "{out:?}"
-    );
+    assert!(out.code != 0 && out.stderr.contains("Operation not permitted"), "{out:?}");
     c.finish();
 }

@@ -26,14 +26,11 @@ fn all_capabilities(c: Container) -> Container {
         "SYS_RAWIO",
     ];
     let names: Vec<String> = names.iter().map(|name| format!("CAP_{name}")).collect();
-    c.set(
-        "process/capabilities",
-        json!({ "bounding": names, "effective": names, "permitted": names }),
-    )
-    .set("process/noNewPrivileges", json!(false))
-    .set("root/readonly", json!(false))
-    .set("linux/maskedPaths", json!([]))
-    .set("linux/readonlyPaths", json!([]))
+    c.set("process/capabilities", json!({ "bounding": names, "effective": names, "permitted": names }))
+        .set("process/noNewPrivileges", json!(false))
+        .set("root/readonly", json!(false))
+        .set("linux/maskedPaths", json!([]))
+        .set("linux/readonlyPaths", json!([]))
 }
 
 /// A directory on the host that a container must not touch, with a file in it.
@@ -44,10 +41,7 @@ fn forbidden(c: &Container) -> String {
 }
 
 fn is_untouched(c: &Container) {
-    let names: Vec<_> = fs::read_dir(c.path("outside"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let names: Vec<_> = fs::read_dir(c.path("outside")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["file"]);
     assert_eq!(read(&c.dir().join("outside/file")), "untouched");
 }
@@ -81,9 +75,7 @@ fn the_runtime_in_a_shared_pid_namespace_shows_no_descriptors() {
 /// Row 1. Every descriptor of the host is closed when the user's process starts.
 #[test]
 fn no_descriptor_of_the_host_is_seen_in_the_container() {
-    let c = all_capabilities(Container::sh(
-        "for f in /proc/self/fd/*; do readlink $f; done; ls -l /proc/1/fd | wc -l",
-    ));
+    let c = all_capabilities(Container::sh("for f in /proc/self/fd/*; do readlink $f; done; ls -l /proc/1/fd | wc -l"));
     let out = c.run().ok();
     for line in out.lines() {
         assert!(!line.contains("cgroup") && !line.contains("/state"), "{out:?}");
@@ -96,11 +88,7 @@ fn runtime_file() -> std::path::PathBuf {
     if program.is_absolute() {
         return program;
     }
-    let out = Command::new("sh")
-        .args(["-c", "command -v \"$0\""])
-        .arg(&program)
-        .output()
-        .unwrap();
+    let out = Command::new("sh").args(["-c", "command -v \"$0\""]).arg(&program).output().unwrap();
     String::from_utf8(out.stdout).unwrap().trim().into()
 }
 
@@ -183,9 +171,8 @@ fn proc_below_a_symlink_in_the_image_does_not_leave_it() {
     if !hilum_only("the oracle makes the directory on the host") {
         return;
     }
-    let c = Container::new(&["true"])
-        .set("mounts/0/destination", json!("/link/proc"))
-        .set("root/readonly", json!(false));
+    let c =
+        Container::new(&["true"]).set("mounts/0/destination", json!("/link/proc")).set("root/readonly", json!(false));
     let outside = forbidden(&c);
     symlink(&outside, c.rootfs().join("link")).unwrap();
     _ = c.run();
@@ -201,14 +188,8 @@ fn a_mount_target_that_is_swapped_while_mounting_does_not_lead_out() {
     }
     let c = Container::new(&["true"])
         .set("root/readonly", json!(false))
-        .push(
-            "mounts",
-            json!({ "destination": "/volume", "type": "bind", "source": "volume", "options": ["rbind"] }),
-        )
-        .push(
-            "mounts",
-            json!({ "destination": "/volume/target/made", "type": "tmpfs", "source": "escaped" }),
-        );
+        .push("mounts", json!({ "destination": "/volume", "type": "bind", "source": "volume", "options": ["rbind"] }))
+        .push("mounts", json!({ "destination": "/volume/target/made", "type": "tmpfs", "source": "escaped" }));
     let outside = forbidden(&c);
     fs::create_dir(c.rootfs().join("volume")).unwrap();
     fs::create_dir_all(c.bundle().join("volume/target")).unwrap();
@@ -264,10 +245,7 @@ fn a_cwd_through_a_descriptor_does_not_lead_out() {
             let c = Container::sh(script);
             let c = c.set("process/cwd", json!(format!("{prefix}/{n}")));
             let out = c.run();
-            assert!(
-                out.code != 0 || !out.stdout.contains("usr"),
-                "cwd {prefix}/{n}: {out:?}"
-            );
+            assert!(out.code != 0 || !out.stdout.contains("usr"), "cwd {prefix}/{n}: {out:?}");
             assert!(!out.stdout.contains("/etc/hostname"), "cwd {prefix}/{n}: {out:?}");
             c.finish();
         }
@@ -283,10 +261,7 @@ fn dev_null_as_a_symlink_in_the_image_is_never_a_mask() {
     let outside = forbidden(&c);
     fs::write(c.rootfs().join("secret"), "password").unwrap();
     let c = c.with(|config| {
-        config["mounts"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|m| !m["destination"].as_str().unwrap().starts_with("/dev"))
+        config["mounts"].as_array_mut().unwrap().retain(|m| !m["destination"].as_str().unwrap().starts_with("/dev"))
     });
     for target in ["/etc/target", &format!("{outside}/file")] {
         fs::write(c.rootfs().join("etc/target"), "of the image").unwrap();
@@ -317,12 +292,8 @@ fn dev_as_a_symlink_in_the_image_makes_nothing_on_the_host() {
             let mounts = config["mounts"].as_array_mut().unwrap();
             mounts.retain(|m| mounted || !m["destination"].as_str().unwrap().starts_with("/dev"));
         });
-        let targets = [
-            outside.clone(),
-            format!("../../../../../../../..{outside}"),
-            "../../outside".into(),
-            "/tmp".into(),
-        ];
+        let targets =
+            [outside.clone(), format!("../../../../../../../..{outside}"), "../../outside".into(), "/tmp".into()];
         for target in targets {
             let dev = c.rootfs().join("dev");
             _ = fs::remove_dir_all(&dev);
@@ -330,10 +301,7 @@ fn dev_as_a_symlink_in_the_image_makes_nothing_on_the_host() {
             symlink(&target, &dev).unwrap();
             _ = c.run();
             is_untouched(&c);
-            assert!(
-                !fs::exists("/tmp/ptmx").unwrap() && !fs::exists("/tmp/null").unwrap(),
-                "made in the host's /tmp"
-            );
+            assert!(!fs::exists("/tmp/ptmx").unwrap() && !fs::exists("/tmp/null").unwrap(), "made in the host's /tmp");
         }
         c.finish();
     }
@@ -346,12 +314,7 @@ fn a_network_sysctl_is_not_written_to_the_host_by_way_of_a_path() {
     let before = read(name);
     let host = Helper::start(&["sleep", "1000"], "sleep");
     let by_pid = proc(host.pid(), "ns/net").display().to_string();
-    for path in [
-        "/proc/self/ns/net",
-        "/proc/thread-self/ns/net",
-        "/proc/1/ns/net",
-        &by_pid,
-    ] {
+    for path in ["/proc/self/ns/net", "/proc/thread-self/ns/net", "/proc/1/ns/net", &by_pid] {
         if path != "/proc/self/ns/net" && !hilum_only("the oracle knows its own path only") {
             continue;
         }
@@ -363,11 +326,7 @@ fn a_network_sysctl_is_not_written_to_the_host_by_way_of_a_path() {
         fs::write(name, &before).unwrap();
         assert_eq!(after, before, "{path}");
         // PID 1 may be out of reach even for root, where it has more capabilities.
-        out.fails(if path == "/proc/1/ns/net" {
-            ""
-        } else {
-            "net.ipv4.ip_default_ttl"
-        });
+        out.fails(if path == "/proc/1/ns/net" { "" } else { "net.ipv4.ip_default_ttl" });
         c.left_nothing();
     }
 }

@@ -29,20 +29,9 @@ fn receive(listener: &UnixListener) -> Terminal {
     let mut name = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    recvmsg(
-        &stream,
-        &mut [IoSliceMut::new(&mut name)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )
-    .unwrap();
-    let fds = ancillary.drain().filter_map(|m| {
-        if let RecvAncillaryMessage::ScmRights(fds) = m {
-            Some(fds)
-        } else {
-            None
-        }
-    });
+    recvmsg(&stream, &mut [IoSliceMut::new(&mut name)], &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let fds =
+        ancillary.drain().filter_map(|m| if let RecvAncillaryMessage::ScmRights(fds) = m { Some(fds) } else { None });
     Terminal::of(fds.flatten().next().expect("a file descriptor in the message"))
 }
 
@@ -56,10 +45,7 @@ struct Terminal {
 impl Terminal {
     fn of(fd: OwnedFd) -> Terminal {
         rustix::io::ioctl_fionbio(&fd, true).unwrap();
-        Terminal {
-            fd,
-            said: RefCell::new(String::new()),
-        }
+        Terminal { fd, said: RefCell::new(String::new()) }
     }
 
     /// Reads up to `text`, and returns what came before.
@@ -128,10 +114,7 @@ fn dev_console_is_the_terminal() {
     let master = receive(&listener);
     c.start();
     let said = master.until("end.");
-    assert!(
-        said.contains("spoken") && said.contains("character special file"),
-        "{said}"
-    );
+    assert!(said.contains("spoken") && said.contains("character special file"), "{said}");
     let mounts = parse_mounts(&said.replace('\r', ""));
     let console = mount_at(&mounts, "/dev/console");
     assert_eq!((console.fstype.as_str(), console.root.as_str()), ("devpts", "/0"));
@@ -191,8 +174,7 @@ fn create_with_a_terminal_needs_a_console_socket() {
 fn a_console_socket_needs_a_terminal() {
     let c = Container::sh("true");
     let _listener = UnixListener::bind(c.path("console")).unwrap();
-    c.create_with(&["--console-socket", &c.path("console")])
-        .fails("console socket");
+    c.create_with(&["--console-socket", &c.path("console")]).fails("console socket");
     c.left_nothing();
 }
 
@@ -215,35 +197,13 @@ fn foreground(c: &Container, size: (u16, u16)) -> (Terminal, Helper) {
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let side = || Stdio::from(fs::OpenOptions::new().read(true).write(true).open(&name).unwrap());
     let mut command = Command::new("setsid");
-    command
-        .args(["--ctty", "--wait"])
-        .arg(program())
-        .arg("--root")
-        .arg(c.root())
-        .args(["run", &c.id]);
-    let child = Helper(
-        command
-            .current_dir(c.bundle())
-            .stdin(side())
-            .stdout(side())
-            .stderr(side())
-            .spawn()
-            .unwrap(),
-    );
+    command.args(["--ctty", "--wait"]).arg(program()).arg("--root").arg(c.root()).args(["run", &c.id]);
+    let child = Helper(command.current_dir(c.bundle()).stdin(side()).stdout(side()).stderr(side()).spawn().unwrap());
     (Terminal::of(master), child)
 }
 
 fn resize(master: &OwnedFd, (rows, columns): (u16, u16)) {
-    tcsetwinsize(
-        master,
-        Winsize {
-            ws_row: rows,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        },
-    )
-    .unwrap();
+    tcsetwinsize(master, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
 #[test]
@@ -302,13 +262,7 @@ fn run_with_a_terminal_but_without_one_of_its_own_fails_cleanly() {
     let c = Container::sh("true").set("process/terminal", json!(true));
     c.write_config();
     let mut command = Command::new("setsid");
-    command
-        .arg("--wait")
-        .arg(program())
-        .arg("--root")
-        .arg(c.root())
-        .args(["run", &c.id])
-        .current_dir(c.bundle());
+    command.arg("--wait").arg(program()).arg("--root").arg(c.root()).args(["run", &c.id]).current_dir(c.bundle());
     let out = c.finish_call(command, Stdio::null());
     if hilum_only("the oracle goes on without") {
         assert!(out.code <= 1, "{out:?}");

@@ -27,10 +27,7 @@ fn a_new_user_namespace_owns_the_other_new_namespaces() {
     let caps = json!(["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]);
     let c = Container::sh("hostname renamed && hostname && ip link set lo down && echo down")
         .in_user_namespace()
-        .set(
-            "process/capabilities",
-            json!({ "bounding": caps, "effective": caps, "permitted": caps }),
-        );
+        .set("process/capabilities", json!({ "bounding": caps, "effective": caps, "permitted": caps }));
     assert_eq!(c.run().ok().stdout, "renamed\ndown\n");
     c.finish();
 }
@@ -38,16 +35,13 @@ fn a_new_user_namespace_owns_the_other_new_namespaces() {
 #[test]
 fn a_new_user_namespace_joins_a_network_namespace_of_the_host() {
     let net = Helper::start(&["unshare", "-n", "sleep", "1000"], "sleep");
-    let c = Container::sleeper()
-        .in_user_namespace()
-        .join("network", proc(net.pid(), "ns/net"))
-        .with(|config| {
-            // sysfs shows the devices of the network namespace: only its owner can mount it.
-            let mounts = config["mounts"].as_array_mut().unwrap();
-            mounts.retain(|m| m["type"] != "cgroup");
-            let sys = mounts.iter_mut().find(|m| m["type"] == "sysfs").unwrap();
-            *sys = json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"] });
-        });
+    let c = Container::sleeper().in_user_namespace().join("network", proc(net.pid(), "ns/net")).with(|config| {
+        // sysfs shows the devices of the network namespace: only its owner can mount it.
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|m| m["type"] != "cgroup");
+        let sys = mounts.iter_mut().find(|m| m["type"] == "sysfs").unwrap();
+        *sys = json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"] });
+    });
     c.up();
     assert_eq!(ns(c.pid(), "net"), ns(net.pid(), "net"));
     assert_ne!(ns(c.pid(), "user"), own_ns("user"));
@@ -60,9 +54,7 @@ fn sysfs_with_a_network_namespace_of_the_host_falls_back_to_the_hosts_sys() {
         return;
     }
     let net = Helper::start(&["unshare", "-n", "sleep", "1000"], "sleep");
-    let c = Container::sleeper()
-        .in_user_namespace()
-        .join("network", proc(net.pid(), "ns/net"));
+    let c = Container::sleeper().in_user_namespace().join("network", proc(net.pid(), "ns/net"));
     c.up();
     let mounts = mounts_of(c.pid());
     assert!(mount_at(&mounts, "/sys").has("ro"), "{mounts:#?}");
@@ -99,9 +91,7 @@ fn a_joined_user_namespace_needs_no_mappings() {
         return;
     }
     let owner = owner_of_both();
-    let mut c = Container::sleeper()
-        .in_user_namespace()
-        .join("user", proc(owner.pid(), "ns/user"));
+    let mut c = Container::sleeper().in_user_namespace().join("user", proc(owner.pid(), "ns/user"));
     for map in ["uidMappings", "gidMappings"] {
         c.config["linux"].as_object_mut().unwrap().remove(map);
     }

@@ -36,30 +36,21 @@ impl Plan {
         match &self.devices {
             Some((directory, rules)) if self.cgroup.directories.iter().any(|d| d.path == *directory) => {
                 let attached = rules.attach(directory, self.is_new);
-                if self.rootless {
-                    Ok(())
-                } else {
-                    attached.context("linux.resources.devices")
-                }
+                if self.rootless { Ok(()) } else { attached.context("linux.resources.devices") }
             }
             _ => Ok(()),
         }
     }
 
     fn do_without(&self, directory: &Directory, cause: Error) -> Result<()> {
-        let needed = self
-            .writes
-            .iter()
-            .find(|w| w.directory == directory.path && !w.optional);
+        let needed = self.writes.iter().find(|w| w.directory == directory.path && !w.optional);
         match (needed, directory.version) {
             (None, _) => Ok(()),
             (Some(_), Version::V2) => {
                 Err(cause.context("rootless needs no limits + no cgrouppath when no permission is granted for cgroups"))
             }
-            (Some(write), Version::V1) => Err(cause.context(format!(
-                "cannot set {} limit: container could not join or create cgroup",
-                write.controller
-            ))),
+            (Some(write), Version::V1) => Err(cause
+                .context(format!("cannot set {} limit: container could not join or create cgroup", write.controller))),
         }
     }
 
@@ -85,10 +76,7 @@ impl Plan {
 
     /// A v2 controller has files in a cgroup only if every cgroup above hands it down.
     fn enable_above(&self, directory: &Directory, made: &mut Made) -> Result<()> {
-        let below = directory
-            .path
-            .parent()
-            .and_then(|p| p.strip_prefix(&directory.mount).ok());
+        let below = directory.path.parent().and_then(|p| p.strip_prefix(&directory.mount).ok());
         let mut path = directory.mount.clone();
         let mut names = below.unwrap_or(Path::new("")).components();
         loop {
@@ -141,15 +129,8 @@ impl Plan {
     /// No process can enter a v1 cpuset without processors and memory nodes, and a new one has none.
     fn fill_cpuset(&self, directory: &Directory) -> Result<()> {
         for name in ["cpuset.cpus", "cpuset.mems"] {
-            let given = self
-                .writes
-                .iter()
-                .any(|w| w.directory == directory.path && w.file == name);
-            let start = if given {
-                directory.path.parent().unwrap_or(&directory.mount)
-            } else {
-                &directory.path
-            };
+            let given = self.writes.iter().any(|w| w.directory == directory.path && w.file == name);
+            let start = if given { directory.path.parent().unwrap_or(&directory.mount) } else { &directory.path };
             inherit(start, name, &directory.mount)?;
         }
         Ok(())
@@ -237,11 +218,9 @@ impl Directory {
         match file::pids_below(path) {
             Ok(pids) if !pids.is_empty() => {
                 let count = pids.len();
-                return Err(
-                    Error::new(format!("container's cgroup is not empty: {count} process(es) found"))
-                        .path(path)
-                        .hint(format!("they are in {}", path.display())),
-                );
+                return Err(Error::new(format!("container's cgroup is not empty: {count} process(es) found"))
+                    .path(path)
+                    .hint(format!("they are in {}", path.display())));
             }
             Ok(_) => {}
             Err(errno) => return Err(errno).at("read the processes of", path),

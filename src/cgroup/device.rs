@@ -60,27 +60,19 @@ const ALWAYS_ALLOWED: [(&str, Kind, Number, Number, u8); 10] = [
 
 impl Rules {
     pub(super) fn new(rules: &[DeviceRule], own: &[config::Device]) -> Result<Rules> {
-        let mut parsed = Rules {
-            default_allow: false,
-            exceptions: Vec::new(),
-        };
+        let mut parsed = Rules { default_allow: false, exceptions: Vec::new() };
         for (i, rule) in rules.iter().enumerate() {
-            parsed
-                .add(rule)
-                .map_err(|e| e.context(format!("linux.resources.devices[{i}]")))?;
+            parsed.add(rule).map_err(|e| e.context(format!("linux.resources.devices[{i}]")))?;
         }
-        let always = ALWAYS_ALLOWED
-            .iter()
-            .filter(|(path, ..)| !own.iter().any(|d| !path.is_empty() && d.path == *path));
-        parsed
-            .exceptions
-            .extend(always.map(|&(_, kind, major, minor, access)| Rule {
-                allow: true,
-                kind,
-                major,
-                minor,
-                access,
-            }));
+        let always =
+            ALWAYS_ALLOWED.iter().filter(|(path, ..)| !own.iter().any(|d| !path.is_empty() && d.path == *path));
+        parsed.exceptions.extend(always.map(|&(_, kind, major, minor, access)| Rule {
+            allow: true,
+            kind,
+            major,
+            minor,
+            access,
+        }));
         Ok(parsed)
     }
 
@@ -92,10 +84,7 @@ impl Rules {
                 'w' => WRITE,
                 'm' => MKNOD,
                 _ => {
-                    return Err(Error::new(format!(
-                        "access {:?} is not made of r, w and m",
-                        rule.access
-                    )));
+                    return Err(Error::new(format!("access {:?} is not made of r, w and m", rule.access)));
                 }
             };
         }
@@ -105,10 +94,7 @@ impl Rules {
         let kind = match rule.kind.as_str() {
             // In the kernel's interface this is all devices and every access, whatever else is said.
             "" | "a" => {
-                *self = Rules {
-                    default_allow: rule.allow,
-                    exceptions: Vec::new(),
-                };
+                *self = Rules { default_allow: rule.allow, exceptions: Vec::new() };
                 return Ok(());
             }
             "b" => Kind::Block,
@@ -116,13 +102,7 @@ impl Rules {
             other => return Err(Error::new(format!("invalid cgroup device type {other:?}"))),
         };
         let (major, minor) = (number("major", rule.major)?, number("minor", rule.minor)?);
-        self.exceptions.push(Rule {
-            allow: rule.allow,
-            kind,
-            major,
-            minor,
-            access,
-        });
+        self.exceptions.push(Rule { allow: rule.allow, kind, major, minor, access });
         Ok(())
     }
 
@@ -154,11 +134,7 @@ impl Rules {
             property: "linux.resources.devices".into(),
             controller: "devices".into(),
             directory: directory.to_path_buf(),
-            file: if allow {
-                "devices.allow".into()
-            } else {
-                "devices.deny".into()
-            },
+            file: if allow { "devices.allow".into() } else { "devices.deny".into() },
             value,
             missing: Missing::Error,
             optional,
@@ -175,17 +151,10 @@ impl Rules {
         let cgroup = file::open(directory, OFlags::RDONLY | OFlags::DIRECTORY).at("open", directory)?;
         use std::os::fd::AsFd;
         let (cgroup, program) = (cgroup.as_fd(), program.as_fd());
-        let old = if new {
-            Vec::new()
-        } else {
-            hilum_sys::bpf::attached(cgroup).at("query device filters of", directory)?
-        };
+        let old =
+            if new { Vec::new() } else { hilum_sys::bpf::attached(cgroup).at("query device filters of", directory)? };
         // All attached programs must agree, so an old one that stayed would still forbid.
-        let replaced = if let [single] = old.as_slice() {
-            Some(single.as_fd())
-        } else {
-            None
-        };
+        let replaced = if let [single] = old.as_slice() { Some(single.as_fd()) } else { None };
         hilum_sys::bpf::attach(cgroup, program, replaced).at("attach the device filter to", directory)?;
         if replaced.is_none() {
             for old in &old {
@@ -243,22 +212,13 @@ mod tests {
     use super::*;
 
     fn rule(allow: bool, kind: &str, major: Option<i64>, minor: Option<i64>, access: &str) -> DeviceRule {
-        DeviceRule {
-            allow,
-            kind: kind.into(),
-            major,
-            minor,
-            access: access.into(),
-        }
+        DeviceRule { allow, kind: kind.into(), major, minor, access: access.into() }
     }
 
     fn lines(rules: &[DeviceRule]) -> Vec<String> {
         let rules = Rules::new(rules, &[]).unwrap();
         let writes = rules.v1_writes(Path::new("/d"), false).unwrap();
-        writes
-            .iter()
-            .map(|w| format!("{} {}", w.file.trim_start_matches("devices."), w.value))
-            .collect()
+        writes.iter().map(|w| format!("{} {}", w.file.trim_start_matches("devices."), w.value)).collect()
     }
 
     const ALWAYS: [&str; 10] = [
@@ -284,10 +244,7 @@ mod tests {
     #[test]
     fn a_rule_for_all_forgets_those_before_it() {
         let all = rule(true, "a", None, None, "rwm");
-        assert_eq!(
-            lines(&[rule(true, "c", Some(10), Some(200), "rw"), all.clone()]),
-            ["allow a"]
-        );
+        assert_eq!(lines(&[rule(true, "c", Some(10), Some(200), "rw"), all.clone()]), ["allow a"]);
         let denied = rule(false, "b", Some(8), None, "w");
         assert_eq!(lines(&[all.clone(), denied]), ["allow a", "deny b 8:* w"]);
         // What is always allowed comes last, so it cannot be denied.
@@ -305,29 +262,17 @@ mod tests {
 
     #[test]
     fn v1_cannot_take_one_device_out_of_many() {
-        let rules = [
-            rule(true, "c", Some(10), None, "rw"),
-            rule(false, "c", Some(10), Some(1), "w"),
-        ];
-        let error = Rules::new(&rules, &[])
-            .unwrap()
-            .v1_writes(Path::new("/d"), false)
-            .unwrap_err();
+        let rules = [rule(true, "c", Some(10), None, "rw"), rule(false, "c", Some(10), Some(1), "w")];
+        let error = Rules::new(&rules, &[]).unwrap().v1_writes(Path::new("/d"), false).unwrap_err();
         assert!(
-            error
-                .to_string()
-                .contains("\"c 10:1 w\" cannot be taken out of the wider rule \"c 10:* rw\""),
+            error.to_string().contains("\"c 10:1 w\" cannot be taken out of the wider rule \"c 10:* rw\""),
             "{error}"
         );
     }
 
     #[test]
     fn the_containers_own_device_replaces_the_usual_one() {
-        let own = config::Device {
-            path: "/dev/null".into(),
-            kind: "c".into(),
-            ..Default::default()
-        };
+        let own = config::Device { path: "/dev/null".into(), kind: "c".into(), ..Default::default() };
         let rules = Rules::new(&[], &[own]).unwrap();
         assert_eq!(rules.exceptions.len(), 9);
         assert!(rules.exceptions.iter().all(|r| r.minor != Some(3)));
@@ -337,25 +282,10 @@ mod tests {
     fn wrong_rules_are_named() {
         let error = |rule| Rules::new(&[rule], &[]).unwrap_err().to_string();
         let start = "linux.resources.devices[0]: ";
-        assert_eq!(
-            error(rule(true, "c", None, None, "")),
-            format!("{start}device access cannot be empty")
-        );
-        assert_eq!(
-            error(rule(true, "p", None, None, "r")),
-            format!("{start}invalid cgroup device type \"p\"")
-        );
-        assert_eq!(
-            error(rule(true, "c", None, None, "rx")),
-            format!("{start}access \"rx\" is not made of r, w and m")
-        );
-        assert_eq!(
-            error(rule(true, "c", Some(-2), None, "r")),
-            format!("{start}invalid major -2")
-        );
-        assert_eq!(
-            error(rule(true, "c", None, Some(1 << 32), "r")),
-            format!("{start}invalid minor 4294967296")
-        );
+        assert_eq!(error(rule(true, "c", None, None, "")), format!("{start}device access cannot be empty"));
+        assert_eq!(error(rule(true, "p", None, None, "r")), format!("{start}invalid cgroup device type \"p\""));
+        assert_eq!(error(rule(true, "c", None, None, "rx")), format!("{start}access \"rx\" is not made of r, w and m"));
+        assert_eq!(error(rule(true, "c", Some(-2), None, "r")), format!("{start}invalid major -2"));
+        assert_eq!(error(rule(true, "c", None, Some(1 << 32), "r")), format!("{start}invalid minor 4294967296"));
     }
 }

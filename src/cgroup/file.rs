@@ -38,9 +38,7 @@ impl Writer {
 
 /// The value of `key` in a file of `key value` lines.
 pub(super) fn flag(text: &str, key: &str) -> Option<bool> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
-        .map(|value| value.trim() == "1")
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(|value| value.trim() == "1")
 }
 
 /// A cgroup and every cgroup below it, parents first. One that vanishes meanwhile is not an error.
@@ -52,12 +50,7 @@ pub(super) fn tree(top: &Path) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(&parent) else {
             continue;
         };
-        found.extend(
-            entries
-                .flatten()
-                .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-                .map(|e| e.path()),
-        );
+        found.extend(entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
     }
     found
 }
@@ -75,11 +68,7 @@ pub(super) fn pids_below(top: &Path) -> Result<Vec<i32>> {
             Err(Errno::NOENT | Errno::NODEV) => continue,
             result => result?,
         };
-        all.extend(
-            text.lines()
-                .filter_map(|line| line.parse::<i32>().ok())
-                .filter(|&pid| pid > 0),
-        );
+        all.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|&pid| pid > 0));
     }
     Ok(all)
 }

@@ -53,12 +53,7 @@ impl Host {
     pub fn detect() -> Result<Host> {
         let mut hierarchies = if host_is_unified() {
             let mount = PathBuf::from(USUAL_MOUNT);
-            vec![Hierarchy {
-                version: Version::V2,
-                controllers: Vec::new(),
-                mount,
-                root: None,
-            }]
+            vec![Hierarchy { version: Version::V2, controllers: Vec::new(), mount, root: None }]
         } else {
             parse_mountinfo(&mountinfo()?)
         };
@@ -67,10 +62,7 @@ impl Host {
             let text = file::read(&path).at("read", &path)?;
             hierarchy.controllers = text.split_whitespace().map(str::to_string).collect();
         }
-        Ok(Host {
-            hierarchies,
-            own: OnceCell::new(),
-        })
+        Ok(Host { hierarchies, own: OnceCell::new() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -110,9 +102,7 @@ impl Host {
         };
         let Some(own) = own_cgroup(text, hierarchy) else {
             let mount = hierarchy.mount.display();
-            return Err(Error::new(format!(
-                "/proc/self/cgroup does not name the own cgroup of {mount}"
-            )));
+            return Err(Error::new(format!("/proc/self/cgroup does not name the own cgroup of {mount}")));
         };
         let own = hierarchy.relative(Path::new(own))?;
         if hierarchy.version == Version::V1 || self.hierarchies.len() > 1 {
@@ -121,11 +111,7 @@ impl Host {
         // In v2 a cgroup with processes, as the caller's own is, cannot give controllers to those below it.
         let parent = own.parent().unwrap_or(Path::new("")).to_path_buf();
         // systemd takes all below this for its own services.
-        if parent == Path::new("system.slice") {
-            Ok("machine.slice/machine-hilum.slice".into())
-        } else {
-            Ok(parent)
-        }
+        if parent == Path::new("system.slice") { Ok("machine.slice/machine-hilum.slice".into()) } else { Ok(parent) }
     }
 }
 
@@ -138,9 +124,7 @@ impl Hierarchy {
             // Unless we are in a container without a cgroup namespace, the mount shows the whole hierarchy.
             None if self.mount.join(plain).exists() => PathBuf::from("/"),
             None => {
-                let seen = parse_mountinfo(&mountinfo()?)
-                    .into_iter()
-                    .find(|h| h.mount == self.mount);
+                let seen = parse_mountinfo(&mountinfo()?).into_iter().find(|h| h.mount == self.mount);
                 seen.and_then(|h| h.root).unwrap_or_else(|| "/".into())
             }
         };
@@ -183,11 +167,7 @@ impl Place {
         if cgroups_path.contains('\0') {
             return Err(invalid(cgroups_path, "holds a null byte"));
         }
-        Ok(if path.is_absolute() {
-            Place::Absolute(clean)
-        } else {
-            Place::Relative(clean)
-        })
+        Ok(if path.is_absolute() { Place::Absolute(clean) } else { Place::Relative(clean) })
     }
 }
 
@@ -218,27 +198,15 @@ fn parse_mountinfo(text: &str) -> Vec<Hierarchy> {
         };
         let options = fs.nth(1).unwrap_or_default();
         let controllers: Vec<String> = match version {
-            Version::V1 => options
-                .split(',')
-                .filter(|o| CONTROLLERS.contains(o))
-                .map(str::to_string)
-                .collect(),
+            Version::V1 => options.split(',').filter(|o| CONTROLLERS.contains(o)).map(str::to_string).collect(),
             Version::V2 => Vec::new(),
         };
         if version == Version::V1 && controllers.is_empty() {
             continue;
         }
         let (mount, root) = (unescape(mount), unescape(root));
-        let new = Hierarchy {
-            version,
-            controllers,
-            mount: mount.into(),
-            root: Some(root.into()),
-        };
-        match found
-            .iter_mut()
-            .find(|old| old.version == new.version && old.controllers == new.controllers)
-        {
+        let new = Hierarchy { version, controllers, mount: mount.into(), root: Some(root.into()) };
+        match found.iter_mut().find(|old| old.version == new.version && old.controllers == new.controllers) {
             None => found.push(new),
             // One hierarchy can be mounted in many places. The usual one is preferred, and what is on top there.
             Some(old) if new.mount == old.mount || new.is_usual() && !old.is_usual() => *old = new,
@@ -280,9 +248,7 @@ fn own_cgroup<'a>(text: &'a str, hierarchy: &Hierarchy) -> Option<&'a str> {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
         let same = match hierarchy.version {
-            Version::V1 => controllers
-                .split(',')
-                .any(|c| hierarchy.controllers.iter().any(|h| h == c)),
+            Version::V1 => controllers.split(',').any(|c| hierarchy.controllers.iter().any(|h| h == c)),
             Version::V2 => controllers.is_empty(),
         };
         same.then_some(path)
@@ -297,10 +263,7 @@ impl Host {
         for hierarchy in hierarchies.iter_mut().filter(|h| h.version == Version::V2) {
             hierarchy.controllers = v2_controllers.iter().map(|c| c.to_string()).collect();
         }
-        Host {
-            hierarchies,
-            own: OnceCell::from(own.to_string()),
-        }
+        Host { hierarchies, own: OnceCell::from(own.to_string()) }
     }
 }
 
@@ -320,44 +283,25 @@ mod tests {
 
     fn paths(host: &Host, cgroups_path: &str) -> Vec<String> {
         let place = Place::parse(cgroups_path, "id").unwrap();
-        host.directories(&place, false)
-            .unwrap()
-            .iter()
-            .map(|d| d.path.display().to_string())
-            .collect()
+        host.directories(&place, false).unwrap().iter().map(|d| d.path.display().to_string()).collect()
     }
 
     fn v2(root: &str, own: &str) -> Host {
-        Host::fake(
-            &format!("41 31 0:38 {root} /cg rw - cgroup2 cgroup2 rw\n"),
-            &["pids"],
-            own,
-        )
+        Host::fake(&format!("41 31 0:38 {root} /cg rw - cgroup2 cgroup2 rw\n"), &["pids"], own)
     }
 
     #[test]
     fn finds_each_hierarchy_once_where_it_is_usually_mounted() {
         let found = parse_mountinfo(V1);
         let mounts: Vec<_> = found.iter().map(|h| h.mount.to_str().unwrap()).collect();
-        assert_eq!(
-            mounts,
-            [
-                "/sys/fs/cgroup/cpu,cpuacct",
-                "/sys/fs/cgroup/systemd",
-                "/sys/fs/cgroup/unified"
-            ]
-        );
+        assert_eq!(mounts, ["/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"]);
         assert_eq!(found[0].controllers, ["cpu", "cpuacct"]);
     }
 
     #[test]
     fn an_absolute_path_is_below_the_mount_point() {
         let host = Host::fake(V1, &[], OWN);
-        let expected = [
-            "/sys/fs/cgroup/cpu,cpuacct/x/y",
-            "/sys/fs/cgroup/systemd/x/y",
-            "/sys/fs/cgroup/unified/x/y",
-        ];
+        let expected = ["/sys/fs/cgroup/cpu,cpuacct/x/y", "/sys/fs/cgroup/systemd/x/y", "/sys/fs/cgroup/unified/x/y"];
         assert_eq!(paths(&host, "/x//./y/"), expected);
     }
 
@@ -378,10 +322,7 @@ mod tests {
         assert_eq!(paths(&v2("/", "0::/a/b\n"), ""), ["/cg/a/id"]);
         assert_eq!(paths(&v2("/", "0::/a\n"), "c/d"), ["/cg/c/d"]);
         assert_eq!(paths(&v2("/", "0::/\n"), ""), ["/cg/id"]);
-        assert_eq!(
-            paths(&v2("/", "0::/system.slice/x.service\n"), ""),
-            ["/cg/machine.slice/machine-hilum.slice/id"]
-        );
+        assert_eq!(paths(&v2("/", "0::/system.slice/x.service\n"), ""), ["/cg/machine.slice/machine-hilum.slice/id"]);
     }
 
     #[test]
@@ -389,11 +330,7 @@ mod tests {
         assert_eq!(paths(&v2("/docker/abc", "0::/docker/abc/x/y\n"), ""), ["/cg/x/id"]);
         assert_eq!(paths(&v2("/docker/abc", "0::/docker/abc\n"), ""), ["/cg/id"]);
         let place = Place::parse("", "id").unwrap();
-        for (root, own) in [
-            ("/docker/abc", "0::/docker\n"),
-            ("/", "0::/../x\n"),
-            ("/../y", "0::/\n"),
-        ] {
+        for (root, own) in [("/docker/abc", "0::/docker\n"), ("/", "0::/../x\n"), ("/../y", "0::/\n")] {
             let error = v2(root, own).directories(&place, false).unwrap_err().to_string();
             assert!(error.starts_with("our own cgroup /"), "{error}");
             assert!(v2(root, own).directories(&place, true).unwrap().is_empty());
@@ -407,13 +344,7 @@ mod tests {
             assert_eq!(error, format!("linux.cgroupsPath {path:?}: \"..\" is not allowed"));
         }
         for path in ["/", ".", "//./", "a\0b"] {
-            assert!(
-                Place::parse(path, "id")
-                    .unwrap_err()
-                    .to_string()
-                    .starts_with("linux.cgroupsPath"),
-                "{path}"
-            );
+            assert!(Place::parse(path, "id").unwrap_err().to_string().starts_with("linux.cgroupsPath"), "{path}");
         }
     }
 

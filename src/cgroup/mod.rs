@@ -83,14 +83,10 @@ impl Cgroup {
         if !controllers.is_empty() && !self.is_unified() {
             for name in controllers {
                 if !self.directories.iter().any(|d| d.controllers.iter().any(|c| c == name)) {
-                    return Err(Error::new(format!(
-                        "unknown controller {name} in the container's cgroup"
-                    )));
+                    return Err(Error::new(format!("unknown controller {name} in the container's cgroup")));
                 }
             }
-            cgroup
-                .directories
-                .retain(|d| d.controllers.iter().any(|c| controllers.contains(&c.as_str())));
+            cgroup.directories.retain(|d| d.controllers.iter().any(|c| controllers.contains(&c.as_str())));
         }
         for directory in &mut cgroup.directories {
             directory.path.push(path.trim_matches('/'));
@@ -100,11 +96,7 @@ impl Cgroup {
 
     /// memory.checkBeforeUpdate: v2 would kill to get below a new limit, where v1 refuses it.
     fn check_memory_in_use(&self, resources: &Resources) -> Result<()> {
-        let Some(memory) = resources
-            .memory
-            .as_ref()
-            .filter(|m| m.check_before_update == Some(true))
-        else {
+        let Some(memory) = resources.memory.as_ref().filter(|m| m.check_before_update == Some(true)) else {
             return Ok(());
         };
         let Some(directory) = self.directories.first().filter(|_| self.is_unified()) else {
@@ -145,12 +137,7 @@ pub struct Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for directory in &self.cgroup.directories {
-            writeln!(
-                f,
-                "mkdir {} ({})",
-                directory.path.display(),
-                directory.controllers.join(",")
-            )?;
+            writeln!(f, "mkdir {} ({})", directory.path.display(), directory.controllers.join(","))?;
         }
         if !self.enable.is_empty() {
             writeln!(f, "enable {} in cgroup.subtree_control above", self.enable.join(" "))?;
@@ -159,11 +146,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{write}")?;
         }
         match &self.devices {
-            Some((path, _)) => writeln!(
-                f,
-                "attach the device filter to {} (linux.resources.devices)",
-                path.display()
-            ),
+            Some((path, _)) => writeln!(f, "attach the device filter to {} (linux.resources.devices)", path.display()),
             None => Ok(()),
         }
     }
@@ -175,13 +158,9 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
     let place = Place::parse(&linux.cgroups_path, id)?;
     if host.is_empty() && !linux.cgroups_path.is_empty() {
         let path = &linux.cgroups_path;
-        return Err(Error::new(format!(
-            "linux.cgroupsPath {path:?}: no cgroup file system is mounted"
-        )));
+        return Err(Error::new(format!("linux.cgroupsPath {path:?}: no cgroup file system is mounted")));
     }
-    let cgroup = Cgroup {
-        directories: host.directories(&place, may_do_without)?,
-    };
+    let cgroup = Cgroup { directories: host.directories(&place, may_do_without)? };
     for directory in cgroup.directories.iter().filter(|d| d.exists()) {
         directory.refuse_if_used()?;
     }
@@ -190,10 +169,7 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
     let mut writes = resources::writes(&cgroup, resources)?;
 
     let rules = Rules::new(&resources.devices, &linux.devices)?;
-    let v1 = cgroup
-        .directories
-        .iter()
-        .find(|d| d.controllers.iter().any(|c| c == "devices"));
+    let v1 = cgroup.directories.iter().find(|d| d.controllers.iter().any(|c| c == "devices"));
     let v2 = cgroup.directories.iter().find(|d| d.version == Version::V2);
     let mut devices = None;
     match (v1, v2) {
@@ -213,14 +189,5 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
         None => Vec::new(),
     };
     let warnings = resources::warnings(resources);
-    Ok(Plan {
-        cgroup,
-        enable,
-        writes,
-        devices,
-        warnings,
-        is_new: false,
-        rootless,
-        may_do_without,
-    })
+    Ok(Plan { cgroup, enable, writes, devices, warnings, is_new: false, rootless, may_do_without })
 }

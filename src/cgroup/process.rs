@@ -28,16 +28,9 @@ pub struct Entry {
 
 impl Cgroup {
     pub fn entry(&self) -> Result<Entry> {
-        let mut entry = Entry {
-            v2: None,
-            procs: Vec::new(),
-        };
+        let mut entry = Entry { v2: None, procs: Vec::new() };
         if self.is_unified() {
-            let path = self
-                .directories
-                .first()
-                .map(|d| d.path.as_path())
-                .unwrap_or(Path::new("/"));
+            let path = self.directories.first().map(|d| d.path.as_path()).unwrap_or(Path::new("/"));
             entry.v2 = Some(file::open(path, OFlags::PATH | OFlags::DIRECTORY).at("open", path)?);
             return Ok(entry);
         }
@@ -69,9 +62,7 @@ impl Cgroup {
     }
 
     fn v1(&self, controller: &str) -> Option<&Directory> {
-        self.directories
-            .iter()
-            .find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
+        self.directories.iter().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
     }
 
     fn freezer(&self) -> Result<&Directory> {
@@ -236,10 +227,7 @@ pub(super) fn wait_for_event(path: &Path, key: &str, value: bool, deadline: Inst
         if left.is_zero() {
             return Ok(false);
         }
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         // The file says that it changed by an exceptional condition.
         match poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}

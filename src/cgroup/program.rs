@@ -40,12 +40,7 @@ const EXIT: u8 = 0x95;
 
 fn instruction(code: u8, target: Register, source: Register, offset: i16, immediate: u32) -> Instruction {
     let registers = target as u8 | (source as u8) << 4;
-    Instruction {
-        code,
-        registers,
-        offset,
-        immediate: immediate as i32,
-    }
+    Instruction { code, registers, offset, immediate: immediate as i32 }
 }
 
 fn load(target: Register, offset: i16) -> Instruction {
@@ -57,10 +52,7 @@ fn with(code: u8, target: Register, immediate: u32) -> Instruction {
 }
 
 fn answer(allow: bool) -> [Instruction; 2] {
-    [
-        with(MOVE, Register::Result, allow.into()),
-        with(EXIT, Register::Result, 0),
-    ]
+    [with(MOVE, Register::Result, allow.into()), with(EXIT, Register::Result, 0)]
 }
 
 pub(super) fn assemble(rules: &Rules) -> Vec<Instruction> {
@@ -97,13 +89,7 @@ fn block(rule: &Rule) -> Vec<Instruction> {
         block.push(with(JUMP_NOT_EQUAL, Register::Undecided, 0));
     } else {
         // Over the next one, to the answer.
-        block.push(instruction(
-            JUMP_IF_ANY_BIT,
-            Register::Undecided,
-            Register::Result,
-            1,
-            rule.access.into(),
-        ));
+        block.push(instruction(JUMP_IF_ANY_BIT, Register::Undecided, Register::Result, 1, rule.access.into()));
         block.push(with(JUMP, Register::Result, 0));
     }
     block.extend(answer(rule.allow));
@@ -118,10 +104,7 @@ fn block(rule: &Rule) -> Vec<Instruction> {
 
 /// Zero in the target if the register has the value.
 fn differs(target: Register, register: Register, value: u32) -> [Instruction; 2] {
-    [
-        instruction(MOVE_REGISTER, target, register, 0, 0),
-        with(XOR, target, value),
-    ]
+    [instruction(MOVE_REGISTER, target, register, 0, 0), with(XOR, target, value)]
 }
 
 #[cfg(test)]
@@ -190,18 +173,15 @@ mod tests {
 
     /// The meaning, access by access.
     fn naive(rules: &Rules, kind: u32, access: u32, major: u32, minor: u32) -> bool {
-        [MKNOD, READ, WRITE]
-            .iter()
-            .filter(|&&bit| access & u32::from(bit) != 0)
-            .all(|&bit| {
-                let last = rules.exceptions.iter().rev().find(|r| {
-                    r.kind as u32 == kind
-                        && r.major.is_none_or(|m| m == major)
-                        && r.minor.is_none_or(|m| m == minor)
-                        && r.access & bit != 0
-                });
-                last.map_or(rules.default_allow, |r| r.allow)
-            })
+        [MKNOD, READ, WRITE].iter().filter(|&&bit| access & u32::from(bit) != 0).all(|&bit| {
+            let last = rules.exceptions.iter().rev().find(|r| {
+                r.kind as u32 == kind
+                    && r.major.is_none_or(|m| m == major)
+                    && r.minor.is_none_or(|m| m == minor)
+                    && r.access & bit != 0
+            });
+            last.map_or(rules.default_allow, |r| r.allow)
+        })
     }
 
     struct Random(u64);
@@ -236,10 +216,7 @@ mod tests {
         for _ in 0..3000 {
             let count = random.below(12);
             let exceptions = (0..count).map(|_| random.rule()).collect();
-            let rules = Rules {
-                default_allow: random.below(2) == 0,
-                exceptions,
-            };
+            let rules = Rules { default_allow: random.below(2) == 0, exceptions };
             let program = assemble(&rules);
             for _ in 0..60 {
                 let (kind, access) = (1 + random.below(2) as u32, 1 + random.below(7) as u32);

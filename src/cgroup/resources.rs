@@ -36,13 +36,7 @@ pub enum Missing {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "write {:?} to {} ({})",
-            self.value,
-            self.directory.join(&self.file).display(),
-            self.property
-        )
+        write!(f, "write {:?} to {} ({})", self.value, self.directory.join(&self.file).display(), self.property)
     }
 }
 
@@ -91,13 +85,7 @@ pub(super) fn writes(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Write
     if let Some(io) = &r.block_io {
         all.extend(lower(cgroup, ["blkio", "io"], v1::blkio, v2::io, io)?);
     }
-    all.extend(lower(
-        cgroup,
-        ["hugetlb", "hugetlb"],
-        v1::hugetlb,
-        v2::hugetlb,
-        r.hugepage_limits.as_slice(),
-    )?);
+    all.extend(lower(cgroup, ["hugetlb", "hugetlb"], v1::hugetlb, v2::hugetlb, r.hugepage_limits.as_slice())?);
     if let Some(network) = &r.network {
         // v2 has no such controllers, and runc is silent about it.
         if !cgroup.is_unified() {
@@ -106,13 +94,7 @@ pub(super) fn writes(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Write
         }
     }
     let rdma: Vec<(String, Rdma)> = r.rdma.clone().into_iter().collect();
-    all.extend(lower(
-        cgroup,
-        ["rdma", "rdma"],
-        self::rdma,
-        self::rdma,
-        rdma.as_slice(),
-    )?);
+    all.extend(lower(cgroup, ["rdma", "rdma"], self::rdma, self::rdma, rdma.as_slice())?);
     all.extend(v2::unified(cgroup, &r.unified)?);
     Ok(all)
 }
@@ -126,10 +108,7 @@ fn lower<T: ?Sized>(
     what: &T,
 ) -> Result<Vec<Write>> {
     let with = |version, name: &str| -> Option<&Directory> {
-        cgroup
-            .directories
-            .iter()
-            .find(|d| d.version == version && d.controllers.iter().any(|c| c == name))
+        cgroup.directories.iter().find(|d| d.version == version && d.controllers.iter().any(|c| c == name))
     };
     let place = with(Version::V1, name1).or_else(|| with(Version::V2, name2));
     let v1_layout = place.map_or(!cgroup.is_unified(), |p| p.version == Version::V1);
@@ -204,10 +183,7 @@ pub(super) fn apply<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Result<(
 
 impl Write {
     fn run(&self, writer: &mut Writer) -> rustix::io::Result<()> {
-        match (
-            writer.write(&self.directory.join(&self.file), &self.value),
-            &self.missing,
-        ) {
+        match (writer.write(&self.directory.join(&self.file), &self.value), &self.missing) {
             (Err(Errno::NOENT), Missing::Skip) => Ok(()),
             (Err(Errno::NOENT), Missing::Instead(file, value)) => writer.write(&self.directory.join(file), value),
             (result, _) => result,
@@ -223,9 +199,7 @@ impl Write {
             Missing::Instead(file, _) if errno == Errno::NOENT => self.directory.join(file),
             _ => self.directory.join(&self.file),
         };
-        let error = Err(errno)
-            .at(&format!("write {:?} to", self.value), &path)
-            .context(self.property.as_str());
+        let error = Err(errno).at(&format!("write {:?} to", self.value), &path).context(self.property.as_str());
         error.map_err(|e| match errno {
             Errno::NOENT if self.directory.join("cgroup.controllers").exists() => e.hint(format!(
                 "the controller {:?} may not be enabled in cgroup.subtree_control above, or the kernel is too old",

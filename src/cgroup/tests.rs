@@ -50,10 +50,8 @@ fn error(host: &Host, resources: Value) -> String {
 #[test]
 fn memory() {
     let memory = |value: Value| json!({ "memory": value });
-    let all = memory(
-        json!({"limit": 100, "swap": 150, "reservation": 50, "swappiness": 7, "disableOOMKiller": true,
-        "useHierarchy": true, "kernel": 1}),
-    );
+    let all = memory(json!({"limit": 100, "swap": 150, "reservation": 50, "swappiness": 7, "disableOOMKiller": true,
+        "useHierarchy": true, "kernel": 1}));
     let expected = [
         "memory.limit_in_bytes=100",
         "memory.memsw.limit_in_bytes=150",
@@ -62,24 +60,15 @@ fn memory() {
         "memory.swappiness=7",
     ];
     assert_eq!(writes(&hybrid(), all.clone()), expected);
-    assert_eq!(
-        writes(&unified(), all.clone()),
-        ["memory.swap.max=50", "memory.max=100", "memory.low=50"]
-    );
+    assert_eq!(writes(&unified(), all.clone()), ["memory.swap.max=50", "memory.max=100", "memory.low=50"]);
     assert_eq!(try_plan(&hybrid(), all).unwrap().warnings.len(), 1);
 
     let none = memory(json!({"limit": -1}));
-    assert_eq!(
-        writes(&hybrid(), none.clone()),
-        ["memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1?"]
-    );
+    assert_eq!(writes(&hybrid(), none.clone()), ["memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1?"]);
     assert_eq!(writes(&unified(), none), ["memory.swap.max=max?", "memory.max=max"]);
     let unset = memory(json!({"limit": 0, "swap": 0, "reservation": 0, "disableOOMKiller": false}));
     assert!(writes(&hybrid(), unset.clone()).is_empty() && writes(&unified(), unset).is_empty());
-    assert_eq!(
-        writes(&unified(), memory(json!({"limit": 9, "swap": 9}))),
-        ["memory.swap.max=0?", "memory.max=9"]
-    );
+    assert_eq!(writes(&unified(), memory(json!({"limit": 9, "swap": 9}))), ["memory.swap.max=0?", "memory.max=9"]);
 
     for host in [hybrid(), unified()] {
         let wrong = error(&host, memory(json!({"limit": 100, "swap": 50})));
@@ -94,10 +83,8 @@ fn memory() {
 #[test]
 fn cpu() {
     let cpu = |value: Value| json!({ "cpu": value });
-    let all = cpu(
-        json!({"shares": 512, "quota": 50000, "period": 100000, "burst": 10, "realtimeRuntime": 5,
-        "realtimePeriod": 6, "cpus": "0-1", "mems": "0", "idle": 0}),
-    );
+    let all = cpu(json!({"shares": 512, "quota": 50000, "period": 100000, "burst": 10, "realtimeRuntime": 5,
+        "realtimePeriod": 6, "cpus": "0-1", "mems": "0", "idle": 0}));
     let expected = [
         "cpu.idle=0",
         "cpu.shares=512",
@@ -176,26 +163,14 @@ fn huge_pages_rdma_and_network() {
     let huge = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 5}]});
     // Beside v1, v2 may have the controller; then it is enabled.
     for host in [hybrid(), unified()] {
-        assert_eq!(
-            writes(&host, huge.clone()),
-            ["hugetlb.2MB.max=5", "hugetlb.2MB.rsvd.max=5?"]
-        );
+        assert_eq!(writes(&host, huge.clone()), ["hugetlb.2MB.max=5", "hugetlb.2MB.rsvd.max=5?"]);
     }
     assert_eq!(try_plan(&hybrid(), huge.clone()).unwrap().enable, ["hugetlb"]);
     assert!(try_plan(&hybrid(), json!({})).unwrap().enable.is_empty());
-    let v1 = Host::fake(
-        "1 1 0:1 / /cg/h rw - cgroup c rw,hugetlb\n2 1 0:2 / /cg/d rw - cgroup c rw,devices\n",
-        &[],
-        "",
-    );
-    assert_eq!(
-        writes(&v1, huge),
-        ["hugetlb.2MB.limit_in_bytes=5", "hugetlb.2MB.rsvd.limit_in_bytes=5?"]
-    );
-    let wrong = error(
-        &unified(),
-        json!({"hugepageLimits": [{"pageSize": "../x", "limit": 5}]}),
-    );
+    let v1 =
+        Host::fake("1 1 0:1 / /cg/h rw - cgroup c rw,hugetlb\n2 1 0:2 / /cg/d rw - cgroup c rw,devices\n", &[], "");
+    assert_eq!(writes(&v1, huge), ["hugetlb.2MB.limit_in_bytes=5", "hugetlb.2MB.rsvd.limit_in_bytes=5?"]);
+    let wrong = error(&unified(), json!({"hugepageLimits": [{"pageSize": "../x", "limit": 5}]}));
     assert_eq!(wrong, "linux.resources.hugepageLimits: \"../x\" is not a page size");
 
     let rdma = json!({"rdma": {"mlx5_0": {"hcaHandles": 2, "hcaObjects": 3}, "x": {"hcaObjects": 4}}});
@@ -205,10 +180,7 @@ fn huge_pages_rdma_and_network() {
     assert_eq!(error(&unified(), rdma), expected);
 
     let network = json!({"network": {"classID": 1048577, "priorities": [{"name": "eth0", "priority": 5}]}});
-    assert_eq!(
-        writes(&hybrid(), network.clone()),
-        ["net_cls.classid=1048577", "net_prio.ifpriomap=eth0 5"]
-    );
+    assert_eq!(writes(&hybrid(), network.clone()), ["net_cls.classid=1048577", "net_prio.ifpriomap=eth0 5"]);
     assert!(writes(&unified(), network.clone()).is_empty());
     assert!(error(&v1, network).starts_with("linux.resources.network.classID: cannot write net_cls.classid"));
 }
@@ -216,43 +188,22 @@ fn huge_pages_rdma_and_network() {
 #[test]
 fn unified_values() {
     let values = json!({"unified": {"io.max": "8:0 rbps=1\n8:1 rbps=2\n", "cgroup.max.depth": "3", "cpuset.cpus": ""}});
-    let expected = [
-        "cgroup.max.depth=3",
-        "cpuset.cpus=\n",
-        "io.max=8:0 rbps=1",
-        "io.max=8:1 rbps=2",
-    ];
+    let expected = ["cgroup.max.depth=3", "cpuset.cpus=\n", "io.max=8:0 rbps=1", "io.max=8:1 rbps=2"];
     assert_eq!(writes(&unified(), values.clone()), expected);
-    assert_eq!(
-        error(&hybrid(), values),
-        "invalid configuration: cannot use unified on cgroup v1"
-    );
+    assert_eq!(error(&hybrid(), values), "invalid configuration: cannot use unified on cgroup v1");
     let wrong = |key: &str| error(&unified(), json!({ "unified": { key: "1" } }));
-    assert_eq!(
-        wrong("a/b.c"),
-        "unified resource \"a/b.c\" must be a file name (no slashes)"
-    );
+    assert_eq!(wrong("a/b.c"), "unified resource \"a/b.c\" must be a file name (no slashes)");
     for key in ["memory", ".x", ".."] {
-        assert_eq!(
-            wrong(key),
-            format!("unified resource {key:?} must be in the form CONTROLLER.PARAMETER")
-        );
+        assert_eq!(wrong(key), format!("unified resource {key:?} must be in the form CONTROLLER.PARAMETER"));
     }
-    assert_eq!(
-        wrong("misc.max"),
-        "unified resource \"misc.max\" can't be set: controller \"misc\" not available"
-    );
+    assert_eq!(wrong("misc.max"), "unified resource \"misc.max\" can't be set: controller \"misc\" not available");
 }
 
 #[test]
 fn devices_go_to_v1_where_it_has_them() {
     let plan = try_plan(&hybrid(), json!({})).unwrap();
     assert!(plan.devices.is_none());
-    assert!(
-        plan.writes
-            .iter()
-            .all(|w| w.directory == Path::new("/cg/devices/x") && !w.optional)
-    );
+    assert!(plan.writes.iter().all(|w| w.directory == Path::new("/cg/devices/x") && !w.optional));
     let plan = try_plan(&unified(), json!({})).unwrap();
     assert!(plan.writes.is_empty());
     assert_eq!(plan.devices.unwrap().0, PathBuf::from("/cg/x"));
@@ -262,23 +213,14 @@ fn devices_go_to_v1_where_it_has_them() {
 #[test]
 fn a_host_without_cgroups_is_enough_for_who_asks_for_none() {
     let host = Host::default();
-    assert_eq!(
-        plan(&host, &Linux::default(), "id", false).unwrap().cgroup,
-        Cgroup::default()
-    );
+    assert_eq!(plan(&host, &Linux::default(), "id", false).unwrap().cgroup, Cgroup::default());
     let linux = |value: Value| serde_json::from_value::<Linux>(value).unwrap();
     let error = |value| plan(&host, &linux(value), "id", false).unwrap_err().to_string();
-    assert_eq!(
-        error(json!({"cgroupsPath": "/x"})),
-        "linux.cgroupsPath \"/x\": no cgroup file system is mounted"
-    );
+    assert_eq!(error(json!({"cgroupsPath": "/x"})), "linux.cgroupsPath \"/x\": no cgroup file system is mounted");
     let expected = "linux.resources.pids.limit: cannot write pids.max: the cgroup controller \"pids\" is not available";
     assert_eq!(error(json!({"resources": {"pids": {"limit": 1}}})), expected);
     let devices = json!({"resources": {"devices": [{"allow": false, "access": "rwm"}]}});
-    assert_eq!(
-        error(devices.clone()),
-        "linux.resources.devices: no devices cgroup is mounted"
-    );
+    assert_eq!(error(devices.clone()), "linux.resources.devices: no devices cgroup is mounted");
     assert!(plan(&host, &linux(devices), "id", true).is_ok());
 }
 
@@ -300,9 +242,6 @@ fn the_cgroup_of_an_exec() {
     let paths: Vec<_> = below.directories.iter().map(|d| d.path.to_str().unwrap()).collect();
     assert_eq!(paths, ["/cg/cpu,cpuacct/x/a/b", "/cg/pids/x/a/b"]);
     assert_eq!(cgroup.below("/", &[]).unwrap().directories.len(), 8);
-    assert_eq!(
-        cgroup.below("a/../..", &[]).unwrap_err().to_string(),
-        "bad sub cgroup path: a/../.."
-    );
+    assert_eq!(cgroup.below("a/../..", &[]).unwrap_err().to_string(), "bad sub cgroup path: a/../..");
     assert!(cgroup.below("a", &["nope"]).is_err());
 }

@@ -19,11 +19,7 @@ pub(super) fn memory(out: &mut Out, memory: &Memory) -> Result<()> {
         _ => out.write("linux.resources.memory.swap", "memory.memsw.limit_in_bytes", swap),
     }
     if reservation != 0 {
-        out.write(
-            "linux.resources.memory.reservation",
-            "memory.soft_limit_in_bytes",
-            reservation,
-        );
+        out.write("linux.resources.memory.reservation", "memory.soft_limit_in_bytes", reservation);
     }
     if memory.disable_oom_killer == Some(true) {
         out.write("linux.resources.memory.disableOOMKiller", "memory.oom_control", 1);
@@ -46,21 +42,13 @@ pub(super) fn memory(out: &mut Out, memory: &Memory) -> Result<()> {
 pub(super) fn amounts(memory: &Memory) -> Result<(i64, i64, i64)> {
     let amount = |name: &str, value: Option<i64>| match value.unwrap_or(0) {
         value @ -1.. => Ok(value),
-        value => Err(Error::new(format!(
-            "linux.resources.memory.{name}: {value} is neither a size nor -1"
-        ))),
+        value => Err(Error::new(format!("linux.resources.memory.{name}: {value} is neither a size nor -1"))),
     };
-    Ok((
-        amount("limit", memory.limit)?,
-        amount("swap", memory.swap)?,
-        amount("reservation", memory.reservation)?,
-    ))
+    Ok((amount("limit", memory.limit)?, amount("swap", memory.swap)?, amount("reservation", memory.reservation)?))
 }
 
 pub(super) fn swap_below_limit(swap: i64, limit: i64) -> Error {
-    Error::new(format!(
-        "linux.resources.memory.swap: memory+swap limit should be >= memory limit ({swap} < {limit})"
-    ))
+    Error::new(format!("linux.resources.memory.swap: memory+swap limit should be >= memory limit ({swap} < {limit})"))
 }
 
 pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
@@ -73,14 +61,10 @@ pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
         0 => {}
         // The kernel would take these for the nearest that it allows, and say nothing.
         1 => {
-            return Err(Error::new(
-                "linux.resources.cpu.shares: the minimum allowed cpu-shares is 2",
-            ));
+            return Err(Error::new("linux.resources.cpu.shares: the minimum allowed cpu-shares is 2"));
         }
         262_145.. => {
-            return Err(Error::new(
-                "linux.resources.cpu.shares: the maximum allowed cpu-shares is 262144",
-            ));
+            return Err(Error::new("linux.resources.cpu.shares: the maximum allowed cpu-shares is 262144"));
         }
         shares if idle != 1 => out.write("linux.resources.cpu.shares", "cpu.shares", shares),
         _ => {}
@@ -119,12 +103,7 @@ pub(super) fn blkio(out: &mut Out, io: &BlockIo) -> Result<()> {
     for device in &io.weight_device {
         let name = format!("{}:{}", device.major, device.minor);
         if let Some(value @ 1..) = device.weight {
-            weight(
-                out,
-                "linux.resources.blockIO.weightDevice",
-                "blkio.weight_device",
-                format!("{name} {value}"),
-            );
+            weight(out, "linux.resources.blockIO.weightDevice", "blkio.weight_device", format!("{name} {value}"));
         }
         if let Some(value @ 1..) = device.leaf_weight {
             let line = format!("{name} {value}");
@@ -133,11 +112,7 @@ pub(super) fn blkio(out: &mut Out, io: &BlockIo) -> Result<()> {
     }
     let mut throttle = |property: &str, file: &str, devices: &[ThrottleDevice]| {
         for device in devices {
-            out.write(
-                property,
-                file,
-                format!("{}:{} {}", device.major, device.minor, device.rate),
-            );
+            out.write(property, file, format!("{}:{} {}", device.major, device.minor, device.rate));
         }
     };
     throttle(

@@ -34,9 +34,7 @@ fn swap_max(swap: i64, limit: i64) -> Result<Option<String>> {
         (0, -1) | (-1, _) => Ok(Some("max".into())),
         (0, _) => Ok(None),
         (_, -1) => Ok(Some(swap.to_string())),
-        (_, 0) => Err(Error::new(
-            "linux.resources.memory.swap: unable to set swap limit without memory limit",
-        )),
+        (_, 0) => Err(Error::new("linux.resources.memory.swap: unable to set swap limit without memory limit")),
         _ if swap < limit => Err(swap_below_limit(swap, limit)),
         _ => Ok(Some((swap - limit).to_string())),
     }
@@ -60,11 +58,7 @@ pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
     }
     let (quota, period) = (cpu.quota.unwrap_or(0), cpu.period.unwrap_or(0));
     if quota != 0 || period != 0 {
-        let property = if quota != 0 {
-            "linux.resources.cpu.quota"
-        } else {
-            "linux.resources.cpu.period"
-        };
+        let property = if quota != 0 { "linux.resources.cpu.quota" } else { "linux.resources.cpu.period" };
         let quota = if quota > 0 { quota.to_string() } else { "max".into() };
         let period = if period == 0 { 100_000 } else { period };
         out.write(property, "cpu.max", format!("{quota} {period}"));
@@ -92,11 +86,7 @@ fn cpu_weight(shares: u64) -> u64 {
 /// The same in v1. No process at all cannot be asked for: systemd turns 0 into 1, and so do all.
 pub(super) fn pids(out: &mut Out, pids: &Pids) -> Result<()> {
     if let Some(limit) = pids.limit {
-        let max = if limit < 0 {
-            "max".into()
-        } else {
-            limit.max(1).to_string()
-        };
+        let max = if limit < 0 { "max".into() } else { limit.max(1).to_string() };
         out.write("linux.resources.pids.limit", "pids.max", max);
     }
     Ok(())
@@ -106,12 +96,7 @@ pub(super) fn pids(out: &mut Out, pids: &Pids) -> Result<()> {
 pub(super) fn io(out: &mut Out, io: &BlockIo) -> Result<()> {
     if let Some(weight @ 1..) = io.weight {
         let instead = Missing::Instead("io.weight".into(), io_weight(weight).to_string());
-        out.push(
-            "linux.resources.blockIO.weight",
-            "io.bfq.weight",
-            weight.to_string(),
-            instead,
-        );
+        out.push("linux.resources.blockIO.weight", "io.bfq.weight", weight.to_string(), instead);
     }
     for device in &io.weight_device {
         if let Some(weight @ 1..) = device.weight {
@@ -123,16 +108,8 @@ pub(super) fn io(out: &mut Out, io: &BlockIo) -> Result<()> {
         for device in devices {
             let property = format!("linux.resources.blockIO.{name}");
             // v1 takes 0 for no limit.
-            let rate = if device.rate == 0 {
-                "max".into()
-            } else {
-                device.rate.to_string()
-            };
-            out.write(
-                &property,
-                "io.max",
-                format!("{}:{} {key}={rate}", device.major, device.minor),
-            );
+            let rate = if device.rate == 0 { "max".into() } else { device.rate.to_string() };
+            out.write(&property, "io.max", format!("{}:{} {key}={rate}", device.major, device.minor));
         }
     };
     throttle("throttleReadBpsDevice", "rbps", &io.throttle_read_bps_device);
@@ -156,24 +133,16 @@ pub(super) fn unified(cgroup: &Cgroup, values: &BTreeMap<String, String>) -> Res
     if values.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(directory) = cgroup
-        .directories
-        .iter()
-        .find(|d| d.version == Version::V2 && cgroup.is_unified())
-    else {
+    let Some(directory) = cgroup.directories.iter().find(|d| d.version == Version::V2 && cgroup.is_unified()) else {
         return Err(Error::new("invalid configuration: cannot use unified on cgroup v1"));
     };
     let mut writes = Vec::new();
     for (file, value) in values {
         if file.contains('/') {
-            return Err(Error::new(format!(
-                "unified resource {file:?} must be a file name (no slashes)"
-            )));
+            return Err(Error::new(format!("unified resource {file:?} must be a file name (no slashes)")));
         }
         let Some((controller, _)) = file.split_once('.').filter(|(controller, _)| !controller.is_empty()) else {
-            return Err(Error::new(format!(
-                "unified resource {file:?} must be in the form CONTROLLER.PARAMETER"
-            )));
+            return Err(Error::new(format!("unified resource {file:?} must be in the form CONTROLLER.PARAMETER")));
         };
         if controller != "cgroup" && !directory.controllers.iter().any(|c| c == controller) {
             return Err(Error::new(format!(
@@ -203,9 +172,7 @@ mod tests {
 
     #[test]
     fn weights_of_the_defaults_and_the_ends() {
-        let weights: Vec<_> = [1, 2, 3, 102, 1024, 2048, 262_143, 262_144, u64::MAX]
-            .map(cpu_weight)
-            .into();
+        let weights: Vec<_> = [1, 2, 3, 102, 1024, 2048, 262_143, 262_144, u64::MAX].map(cpu_weight).into();
         assert_eq!(weights, [1, 1, 2, 17, 100, 174, 10_000, 10_000, 10_000]);
         assert_eq!([5, 10, 100, 500, 1000].map(io_weight), [1, 1, 910, 4950, 10_000]);
     }
@@ -222,15 +189,7 @@ mod tests {
         assert_eq!(swap(50, -1), some("50"));
         assert_eq!(swap(150, 100), some("50"));
         assert_eq!(swap(100, 100), some("0"));
-        assert!(
-            swap(50, 0)
-                .unwrap_err()
-                .ends_with("unable to set swap limit without memory limit")
-        );
-        assert!(
-            swap(50, 100)
-                .unwrap_err()
-                .contains("memory+swap limit should be >= memory limit")
-        );
+        assert!(swap(50, 0).unwrap_err().ends_with("unable to set swap limit without memory limit"));
+        assert!(swap(50, 100).unwrap_err().contains("memory+swap limit should be >= memory limit"));
     }
 }

@@ -60,11 +60,7 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
         notify::announce(&mut process.env);
     }
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let console = Console::plan(
-        terminal,
-        detached,
-        text(args, "console-socket").map(PathBuf::from).as_deref(),
-    )?;
+    let console = Console::plan(terminal, detached, text(args, "console-socket").map(PathBuf::from).as_deref())?;
 
     let mut cgroup = cgroup::plan(&cgroup::Host::detect()?, &spec.linux, id, global.rootless)?;
     for warning in &cgroup.warnings {
@@ -120,19 +116,11 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
             return Err(error);
         }
     };
-    Ok(Made {
-        container,
-        state,
-        created,
-    })
+    Ok(Made { container, state, created })
 }
 
 fn new_state(id: &str, bundle: PathBuf, rootfs: PathBuf, spec: &Spec, cgroup: cgroup::Cgroup) -> State {
-    let own_pid = spec
-        .linux
-        .namespaces
-        .iter()
-        .any(|ns| ns.kind == "pid" && ns.path.is_empty());
+    let own_pid = spec.linux.namespaces.iter().any(|ns| ns.kind == "pid" && ns.path.is_empty());
     State {
         oci_version: OCI_VERSION.into(),
         id: id.into(),
@@ -177,11 +165,7 @@ fn check_open(preserve: u32) -> Result<()> {
 
 /// In a user namespace whose group map was written without privilege, now or by whoever made ours.
 fn setgroups_denied(spec: &Spec) -> bool {
-    let new_user = spec
-        .linux
-        .namespaces
-        .iter()
-        .any(|ns| ns.kind == "user" && ns.path.is_empty());
+    let new_user = spec.linux.namespaces.iter().any(|ns| ns.kind == "user" && ns.path.is_empty());
     (new_user && idmap::denies_setgroups(&spec.linux.gid_mappings))
         || (in_user_namespace()
             && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny"))

@@ -30,10 +30,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     };
     let status = state.status();
     if !force && matches!(status, Status::Running | Status::Paused) {
-        return Err(Error::new(format!(
-            "cannot delete container {id} that is not stopped: {}",
-            status.name()
-        )));
+        return Err(Error::new(format!("cannot delete container {id} that is not stopped: {}", status.name())));
     }
     destroy(container, &state)?;
     Ok(0)
@@ -60,17 +57,11 @@ fn end_process(state: &State) -> Result<()> {
     if state.cgroup.frozen().unwrap_or(false) {
         state.cgroup.thaw()?;
     }
-    let bound = Timespec {
-        tv_sec: BOUND_SECS,
-        tv_nsec: 0,
-    };
+    let bound = Timespec { tv_sec: BOUND_SECS, tv_nsec: 0 };
     let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
     if rustix::io::retry_on_intr(|| poll(&mut ended, Some(&bound)))? == 0 {
-        return Err(Error::new(format!(
-            "process {} has not ended {BOUND_SECS} s after SIGKILL",
-            process.pid
-        ))
-        .hint("it may hang in a file system: see /proc/PID/stack"));
+        return Err(Error::new(format!("process {} has not ended {BOUND_SECS} s after SIGKILL", process.pid))
+            .hint("it may hang in a file system: see /proc/PID/stack"));
     }
     Ok(())
 }

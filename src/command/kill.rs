@@ -52,21 +52,14 @@ fn send(state: &State, signal: i32, all: bool) -> Result<()> {
 fn parse(text: &str) -> Result<i32> {
     let unknown = || Error::new(format!("unknown signal {text:?}"));
     if let Ok(number) = text.parse() {
-        return if (0..=LAST).contains(&number) {
-            Ok(number)
-        } else {
-            Err(unknown())
-        };
+        return if (0..=LAST).contains(&number) { Ok(number) } else { Err(unknown()) };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     // signal(7): 34 is the first that a C library leaves to programs.
     let real_time = |rest: &str, base: i32, sign: i32| match rest {
         "" => Some(base),
-        rest => rest
-            .get(1..)
-            .and_then(|n| n.parse::<i32>().ok())
-            .map(|n| base + sign * n),
+        rest => rest.get(1..).and_then(|n| n.parse::<i32>().ok()).map(|n| base + sign * n),
     };
     let number = match name {
         "CLD" => Some(17),

@@ -23,11 +23,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         rows.iter().map(|row| format!("{}\n", row.id)).collect()
     } else if text(args, "format") == Some("json") {
         // runc's encoder writes an empty list as null, and callers know.
-        let json = if rows.is_empty() {
-            Ok("null".into())
-        } else {
-            serde_json::to_string(&rows)
-        };
+        let json = if rows.is_empty() { Ok("null".into()) } else { serde_json::to_string(&rows) };
         json.map_err(|e| Error::new(e.to_string()))? + "\n"
     } else {
         table(&rows)
@@ -47,14 +43,7 @@ fn table(rows: &[Document<'_>]) -> String {
     let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from);
     let cells = rows.iter().map(|row| {
         let bundle = row.bundle.to_string_lossy().into_owned();
-        [
-            row.id.into(),
-            row.pid.to_string(),
-            row.status.into(),
-            bundle,
-            row.created.into(),
-            row.owner.clone(),
-        ]
+        [row.id.into(), row.pid.to_string(), row.status.into(), bundle, row.created.into(), row.owner.clone()]
     });
     let lines: Vec<[String; 6]> = std::iter::once(head).chain(cells).collect();
     let mut widths = [0; 6];

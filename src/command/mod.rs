@@ -29,9 +29,7 @@ pub struct Global {
 
 pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
     log::init(log::Config {
-        path: text(matches, "log")
-            .filter(|path| *path != "/dev/stderr")
-            .map(PathBuf::from),
+        path: text(matches, "log").filter(|path| *path != "/dev/stderr").map(PathBuf::from),
         json: text(matches, "log-format") == Some("json"),
         debug: matches.get_flag("debug"),
     })?;
@@ -63,9 +61,7 @@ fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
 /// What a command answers. (The macros of the standard library panic where a pipe is closed or a disk is full.)
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .context("write to stdout")
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
 }
 
 /// The id, which becomes the name of a directory.
@@ -122,9 +118,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> bool {
-        let matches = crate::cli::command()
-            .try_get_matches_from(["hilum", "state", "--", text])
-            .unwrap();
+        let matches = crate::cli::command().try_get_matches_from(["hilum", "state", "--", text]).unwrap();
         id(matches.subcommand_matches("state").unwrap()).is_ok()
     }
 
@@ -133,18 +127,7 @@ mod tests {
         for good in ["a", "A_b+c-d.e", "...", "0", &"x".repeat(255)] {
             assert!(check(good), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "../a",
-            "a b",
-            "a\n",
-            "ä",
-            "a\0b",
-            &"x".repeat(256),
-        ] {
+        for bad in ["", ".", "..", "a/b", "../a", "a b", "a\n", "ä", "a\0b", &"x".repeat(256)] {
             assert!(!check(bad), "{bad}");
         }
     }

@@ -27,11 +27,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let Some(signals) = signals else { return Ok(0) };
 
     let terminal = made.created.terminal.take();
-    let Made {
-        container,
-        state,
-        created,
-    } = made;
+    let Made { container, state, created } = made;
     container.unlock()?;
     let code = foreground::hold(&created.pidfd, &signals, terminal);
     if !args.get_flag("keep") && container.relock()? {

@@ -12,18 +12,13 @@ use crate::spec::example;
 
 pub fn run(args: &ArgMatches) -> Result<u8> {
     let path = Path::new(text(args, "bundle").unwrap_or(".")).join("config.json");
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o666)
-        .open(&path);
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path);
     let mut file = match file {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(Error::new("File config.json exists. Remove it first").path(path));
         }
         other => other.at("create", &path)?,
     };
-    file.write_all(example(args.get_flag("rootless")).as_bytes())
-        .at("write", &path)?;
+    file.write_all(example(args.get_flag("rootless")).as_bytes()).at("write", &path)?;
     Ok(0)
 }

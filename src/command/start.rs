@@ -4,7 +4,8 @@ use clap::ArgMatches;
 
 use super::Global;
 use crate::error::{Error, Result};
-use crate::run::{await_exec, knock, notify, run_poststart};
+use crate::run::start::{await_exec, knock};
+use crate::run::{notify, run_poststart};
 use crate::state::{Container, Status};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {

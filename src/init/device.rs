@@ -63,20 +63,14 @@ impl<'a> Parent<'a> {
     pub(crate) fn of(&mut self, root: &Root, path: &'a CStr) -> Result<Place<'_, 'a>> {
         let bytes = path.to_bytes_with_nul();
         let at = bytes.iter().rposition(|b| *b == b'/').ok_or(Errno::INVAL)?;
-        let name = bytes
-            .get(at + 1..)
-            .and_then(|b| CStr::from_bytes_with_nul(b).ok())
-            .ok_or(Errno::INVAL)?;
+        let name = bytes.get(at + 1..).and_then(|b| CStr::from_bytes_with_nul(b).ok()).ok_or(Errno::INVAL)?;
         let above = bytes.get(..at.max(1)).unwrap_or_default();
         let dir = match self.open.take() {
             Some((open, dir)) if open == above => dir,
             _ => open(root, above)?,
         };
         let (_, dir) = self.open.insert((above, dir));
-        Ok(Place {
-            dir: OwnedFd::as_fd(dir),
-            name,
-        })
+        Ok(Place { dir: OwnedFd::as_fd(dir), name })
     }
 }
 
@@ -89,10 +83,7 @@ pub(crate) struct Place<'d, 'a> {
 
 fn open(root: &Root, path: &[u8]) -> Result<OwnedFd> {
     let mut text = [0; 4096];
-    text.get_mut(..path.len())
-        .filter(|_| path.len() < 4096)
-        .ok_or(Errno::NAMETOOLONG)?
-        .copy_from_slice(path);
+    text.get_mut(..path.len()).filter(|_| path.len() < 4096).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(path);
     let path = CStr::from_bytes_until_nul(&text).map_err(|_| Errno::NAMETOOLONG)?;
     root.directory(path, true)
 }

@@ -47,10 +47,7 @@ fn execute(
 fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
     let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let timeout = Timespec {
-        tv_sec: i64::from(timeout_secs),
-        tv_nsec: 0,
-    };
+    let timeout = Timespec { tv_sec: i64::from(timeout_secs), tv_nsec: 0 };
     let timeout = (timeout_secs > 0).then_some(&timeout);
     let ended = retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], timeout))? > 0;
     if !ended {

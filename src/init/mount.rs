@@ -25,9 +25,7 @@ pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
     if !it.source.0.is_empty() {
         fsconfig_set_string(fs.as_fd(), c"source", it.source.0).map_err(|errno| explained(&fs, errno))?;
     }
-    configure(&fs, it.options)
-        .and_then(|()| fsconfig_create(fs.as_fd()))
-        .map_err(|errno| explained(&fs, errno))?;
+    configure(&fs, it.options).and_then(|()| fsconfig_create(fs.as_fd())).map_err(|errno| explained(&fs, errno))?;
     let attr = MountAttrFlags::from_bits_retain(it.attr as u32);
     let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attr).map_err(|errno| explained(&fs, errno))?;
     let target = root.directory(it.target.0, it.no_symlinks)?;
@@ -91,11 +89,7 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
 }
 
 fn mount_attr(attr: Attr) -> MountAttr {
-    MountAttr {
-        set: attr.set,
-        clear: attr.clear,
-        ..MountAttr::default()
-    }
+    MountAttr { set: attr.set, clear: attr.clear, ..MountAttr::default() }
 }
 
 fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
@@ -115,14 +109,7 @@ fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<()> {
 
 pub(crate) fn remount(root: &Root, target: &CStr, set: u64, clear: u64) -> Result<()> {
     let target = root.find(target, OFlags::PATH, true)?;
-    set_attr(
-        target.as_fd(),
-        &MountAttr {
-            set,
-            clear,
-            ..MountAttr::default()
-        },
-    )
+    set_attr(target.as_fd(), &MountAttr { set, clear, ..MountAttr::default() })
 }
 
 /// mount_setattr, if the kernel has it (Linux 5.12); only then can a mount get its flags before it is attached.
@@ -153,10 +140,7 @@ fn set_propagation(mount: BorrowedFd<'_>, flags: u32) -> Result<()> {
     if flags == 0 {
         return Ok(());
     }
-    let attr = MountAttr {
-        propagation: u64::from(flags & !MS_REC),
-        ..MountAttr::default()
-    };
+    let attr = MountAttr { propagation: u64::from(flags & !MS_REC), ..MountAttr::default() };
     match mount_setattr(mount, flags & MS_REC != 0, &attr) {
         Err(Errno::NOSYS) => {}
         other => return other.during("set the propagation"),
@@ -193,10 +177,7 @@ pub(crate) fn readonly_path(root: &Root, path: &CStr) -> Result<()> {
         other => other?,
     };
     let tree = clone_tree(target.as_fd(), c"", true)?;
-    let attr = MountAttr {
-        set: MOUNT_ATTR_RDONLY,
-        ..MountAttr::default()
-    };
+    let attr = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     let early = try_attr(tree.as_fd(), &attr)?;
     attach(tree.as_fd(), target.as_fd())?;
     if early { Ok(()) } else { set_attr(tree.as_fd(), &attr) }
@@ -238,19 +219,11 @@ impl Masks {
 
 /// The host's /dev/null, and nothing that an image put in its place (CVE-2025-31133).
 fn host_null() -> Result<OwnedFd> {
-    let null = open(
-        c"/dev/null",
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let null = open(c"/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let stat = fstat(&null)?;
     let is_null =
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);
-    if is_null {
-        Ok(null)
-    } else {
-        Err(Fail::new(Errno::NODEV, "the host's /dev/null is not the null device"))
-    }
+    if is_null { Ok(null) } else { Err(Fail::new(Errno::NODEV, "the host's /dev/null is not the null device")) }
 }
 
 fn empty_tmpfs() -> Result<OwnedFd> {
@@ -258,9 +231,5 @@ fn empty_tmpfs() -> Result<OwnedFd> {
     fsconfig_set_string(fs.as_fd(), c"source", c"tmpfs")?;
     fsconfig_set_string(fs.as_fd(), c"size", c"4k")?;
     fsconfig_create(fs.as_fd())?;
-    Ok(fsmount(
-        fs.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RDONLY,
-    )?)
+    Ok(fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?)
 }

@@ -14,9 +14,7 @@ use crate::step::{Capabilities, Strs, Words};
 /// Until it executes, nobody in a joined namespace may ptrace this process or reach its descriptors (CVE-2016-9962).
 pub(crate) fn hide() -> Result<()> {
     rustix::thread::set_name(c"hilum:init")?;
-    Ok(rustix::process::set_dumpable_behavior(
-        rustix::process::DumpableBehavior::NotDumpable,
-    )?)
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 
 /// The ids of a new user namespace's root; before the maps are written they have no number there.

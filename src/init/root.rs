@@ -43,21 +43,11 @@ impl Root {
 
     /// What `path` is in the container; `no_symlinks` where a link on the way would be an attack.
     pub(crate) fn find(&self, path: &CStr, flags: OFlags, no_symlinks: bool) -> rustix::io::Result<OwnedFd> {
-        let links = if no_symlinks {
-            ResolveFlags::NO_SYMLINKS
-        } else {
-            ResolveFlags::NO_MAGICLINKS
-        };
+        let links = if no_symlinks { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::NO_MAGICLINKS };
         let flags = flags | OFlags::CLOEXEC;
         loop {
             // EAGAIN: something on the way was renamed meanwhile, and the kernel cannot tell that `..` stayed inside.
-            match openat2(
-                self.0.as_fd(),
-                path,
-                flags,
-                Mode::empty(),
-                ResolveFlags::IN_ROOT | links,
-            ) {
+            match openat2(self.0.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT | links) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }
@@ -118,8 +108,7 @@ impl Root {
                         Err(Errno::EXIST) => {} // a sibling made it first
                         Err(errno) => return Err(errno).during("create the target"),
                     }
-                    self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks)
-                        .during("open what was created")?
+                    self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks).during("open what was created")?
                 }
             };
         }
@@ -127,13 +116,7 @@ impl Root {
     }
 
     pub(crate) fn make_readonly(&self) -> Result<()> {
-        set_attr(
-            self.0.as_fd(),
-            &MountAttr {
-                set: MOUNT_ATTR_RDONLY,
-                ..MountAttr::default()
-            },
-        )
+        set_attr(self.0.as_fd(), &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
     }
 
     /// pivot_root(2), NOTES: with `.` for both, the old root ends up on top of the new one, and goes with one umount.
@@ -181,11 +164,7 @@ struct PathBuf {
 
 impl PathBuf {
     fn new(path: &[u8]) -> Result<Self> {
-        let mut it = Self {
-            bytes: [0; PATH_ROOM],
-            len: 0,
-            cut: [0; PATH_ROOM],
-        };
+        let mut it = Self { bytes: [0; PATH_ROOM], len: 0, cut: [0; PATH_ROOM] };
         it.push(path)?;
         Ok(it)
     }
@@ -193,11 +172,7 @@ impl PathBuf {
     fn push(&mut self, part: &[u8]) -> Result<()> {
         let end = self.len + part.len();
         // One byte stays free for the NUL.
-        let room = self
-            .bytes
-            .get_mut(self.len..end)
-            .filter(|_| end < PATH_ROOM)
-            .ok_or(Errno::NAMETOOLONG)?;
+        let room = self.bytes.get_mut(self.len..end).filter(|_| end < PATH_ROOM).ok_or(Errno::NAMETOOLONG)?;
         room.copy_from_slice(part);
         self.len = end;
         Ok(())
@@ -217,10 +192,7 @@ impl PathBuf {
 
     fn cut(&mut self, start: usize, stop: usize) -> Result<&CStr> {
         let from = self.bytes.get(start..stop).ok_or(Errno::INVAL)?;
-        self.cut
-            .get_mut(..from.len())
-            .ok_or(Errno::NAMETOOLONG)?
-            .copy_from_slice(from);
+        self.cut.get_mut(..from.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(from);
         *self.cut.get_mut(from.len()).ok_or(Errno::NAMETOOLONG)? = 0;
         Ok(CStr::from_bytes_until_nul(&self.cut).map_err(|_| Errno::INVAL)?)
     }
@@ -244,11 +216,8 @@ impl PathBuf {
         let mut link = [0; PATH_ROOM];
         let len = readlinkat_raw(parent, name, &mut link)?;
         let link = link.get(..len).unwrap_or_default();
-        let mut spliced = Self::new(if link.first() == Some(&b'/') {
-            b""
-        } else {
-            self.text().get(..start).unwrap_or_default()
-        })?;
+        let mut spliced =
+            Self::new(if link.first() == Some(&b'/') { b"" } else { self.text().get(..start).unwrap_or_default() })?;
         spliced.push(b"/")?;
         spliced.push(link)?;
         spliced.push(self.text().get(stop..).unwrap_or_default())?;

@@ -292,9 +292,7 @@ pub struct Words<'a>(#[serde(borrow)] pub &'a [u8]);
 
 impl<'a> Words<'a> {
     pub fn iter(self) -> impl Iterator<Item = u32> + Clone + 'a {
-        self.0
-            .chunks_exact(4)
-            .map(|b| u32::from_ne_bytes(b.try_into().unwrap_or_default()))
+        self.0.chunks_exact(4).map(|b| u32::from_ne_bytes(b.try_into().unwrap_or_default()))
     }
 }
 
@@ -323,9 +321,7 @@ impl Serialize for Str<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let bytes = <&'de [u8]>::deserialize(d)?;
-        CStr::from_bytes_with_nul(bytes)
-            .map(Str)
-            .map_err(|_| serde::de::Error::custom("a string without its NUL"))
+        CStr::from_bytes_with_nul(bytes).map(Str).map_err(|_| serde::de::Error::custom("a string without its NUL"))
     }
 }
 

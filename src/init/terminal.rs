@@ -30,15 +30,7 @@ pub(crate) fn open(root: &Root, rows: u16, cols: u16) -> Result<(OwnedFd, OwnedF
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = ioctl_tiocgptpeer(&master, flags).during("open the terminal's slave")?;
     if (rows, cols) != (0, 0) {
-        tcsetwinsize(
-            &slave,
-            Winsize {
-                ws_row: rows,
-                ws_col: cols,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            },
-        )?;
+        tcsetwinsize(&slave, Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 })?;
     }
     Ok((master, slave))
 }

@@ -39,9 +39,7 @@ pub fn main(plan: &CStr) -> i32 {
     let Ok(channel) = hilum_sys::process::adopt(header.channel) else {
         return 2;
     };
-    let progress = hilum_sys::process::adopt(header.progress)
-        .and_then(|fd| SharedWord::map(fd.as_fd()))
-        .ok();
+    let progress = hilum_sys::process::adopt(header.progress).and_then(|fd| SharedWord::map(fd.as_fd())).ok();
 
     let mut walk = Walk {
         header,
@@ -71,11 +69,7 @@ pub fn main(plan: &CStr) -> i32 {
             Err(fail) => break fail,
         }
     };
-    let failed = Message::Failed {
-        step: index,
-        errno: fail.errno.raw_os_error(),
-        detail: fail.detail(),
-    };
+    let failed = Message::Failed { step: index, errno: fail.errno.raw_os_error(), detail: fail.detail() };
     let _ = tell(walk.channel.as_fd(), failed);
     1
 }
@@ -128,13 +122,7 @@ impl<'a> Walk<'a> {
             }
             Step::Remount { target, set, clear } => mount::remount(self.root()?, target.0, set, clear)?,
             Step::Directory { path } => drop(self.root()?.directory(path.0, false)?),
-            Step::Node {
-                path,
-                mode,
-                device,
-                uid,
-                gid,
-            } => {
+            Step::Node { path, mode, device, uid, gid } => {
                 device::node(self.place(path.0)?, mode, device, uid, gid)?;
             }
             Step::Symlink { path, to, replace } => device::symlink(self.place(path.0)?, to.0, replace)?,
@@ -160,11 +148,7 @@ impl<'a> Walk<'a> {
             Step::Hook(it) => hook::run(self.channel.as_fd(), &it)?,
             Step::Hostname { name } => rustix::system::sethostname(name.0.to_bytes())?,
             Step::Domainname { name } => rustix::system::setdomainname(name.0.to_bytes())?,
-            Step::ProcWrite {
-                path,
-                value,
-                unless_equal,
-            } => self.proc_write(path.0, value.0, unless_equal)?,
+            Step::ProcWrite { path, value, unless_equal } => self.proc_write(path.0, value.0, unless_equal)?,
             Step::NewSession => process::new_session(self.terminal.as_ref().map(AsFd::as_fd))?,
             Step::Rlimit { resource, soft, hard } => sys_process::set_rlimit(resource, soft, hard)?,
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
@@ -193,9 +177,7 @@ impl<'a> Walk<'a> {
     }
 
     fn root(&self) -> Result<&Root> {
-        self.root
-            .as_ref()
-            .ok_or(Fail::new(Errno::BADF, "no root file system is open"))
+        self.root.as_ref().ok_or(Fail::new(Errno::BADF, "no root file system is open"))
     }
 
     fn place(&mut self, path: &'a CStr) -> Result<device::Place<'_, 'a>> {
@@ -221,12 +203,7 @@ impl<'a> Walk<'a> {
     }
 
     fn proc_write(&self, path: &CStr, value: &CStr, unless_equal: bool) -> Result<()> {
-        process::proc_write(
-            sys_process::borrow(self.header.proc),
-            path,
-            value.to_bytes(),
-            unless_equal,
-        )
+        process::proc_write(sys_process::borrow(self.header.proc), path, value.to_bytes(), unless_equal)
     }
 
     /// As root first, then as the user: either may be the one who can (a directory of the user's on a file system that
@@ -244,10 +221,7 @@ impl<'a> Walk<'a> {
         }
         // CVE-2024-21626: a directory outside the root, reached through a descriptor in /proc/self/fd.
         if !sys_process::cwd_is_below_root()? {
-            return Err(Fail::new(
-                Errno::ACCESS,
-                "the directory is outside the container's root file system",
-            ));
+            return Err(Fail::new(Errno::ACCESS, "the directory is outside the container's root file system"));
         }
         Ok(())
     }

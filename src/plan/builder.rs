@@ -15,11 +15,7 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub fn new(arena: &'a Bump) -> Self {
-        Self {
-            arena,
-            steps: Vec::with_capacity(64),
-            fds: Vec::new(),
-        }
+        Self { arena, steps: Vec::with_capacity(64), fds: Vec::new() }
     }
 
     pub fn push(&mut self, step: Step<'a>) {

@@ -56,25 +56,20 @@ pub fn is_available(number: u32) -> bool {
 /// The mask of the names, and those among them that are unknown or not available.
 pub fn mask(names: &[String], available: impl Fn(u32) -> bool) -> (u64, Vec<&str>) {
     let mut unknown = Vec::new();
-    let mask = names
-        .iter()
-        .fold(0, |mask, name| match NAMES.iter().position(|known| known == name) {
-            Some(number) if available(number as u32) => mask | 1 << number,
-            _ => {
-                unknown.push(name.as_str());
-                mask
-            }
-        });
+    let mask = names.iter().fold(0, |mask, name| match NAMES.iter().position(|known| known == name) {
+        Some(number) if available(number as u32) => mask | 1 << number,
+        _ => {
+            unknown.push(name.as_str());
+            mask
+        }
+    });
     (mask, unknown)
 }
 
 /// What this kernel knows, for `features`.
 pub fn names() -> Vec<&'static str> {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
-    let last = last
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(NAMES.len() - 1);
+    let last = last.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(NAMES.len() - 1);
     NAMES.iter().take(last + 1).copied().collect()
 }
 
@@ -86,9 +81,6 @@ mod tests {
     fn the_mask_holds_what_is_known_and_available_and_the_rest_is_reported() {
         let names: Vec<_> = ["CAP_KILL", "CAP_NONSENSE", "CAP_BPF"].map(String::from).into();
         assert_eq!(mask(&names, |_| true), (1 << 5 | 1 << 39, vec!["CAP_NONSENSE"]));
-        assert_eq!(
-            mask(&names, |number| number == 5),
-            (1 << 5, vec!["CAP_NONSENSE", "CAP_BPF"])
-        );
+        assert_eq!(mask(&names, |number| number == 5), (1 << 5, vec!["CAP_NONSENSE", "CAP_BPF"]));
     }
 }

@@ -55,23 +55,12 @@ pub fn plan<'a>(
         };
         b.push(step);
         for controller in directory.controllers.iter().filter(|_| directory.controllers.len() > 1) {
-            let (path, to) = (
-                b.text(format!("{target}/{controller}"), PROPERTY)?,
-                b.text(&name, PROPERTY)?,
-            );
-            b.push(Step::Symlink {
-                path,
-                to,
-                replace: false,
-            });
+            let (path, to) = (b.text(format!("{target}/{controller}"), PROPERTY)?, b.text(&name, PROPERTY)?);
+            b.push(Step::Symlink { path, to, replace: false });
         }
     }
     if options.attr.set & options::RDONLY != 0 {
-        remounts.push(Step::Remount {
-            target: b.text(target, PROPERTY)?,
-            set: options::RDONLY,
-            clear: 0,
-        });
+        remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, set: options::RDONLY, clear: 0 });
     }
     Ok(())
 }
@@ -117,10 +106,7 @@ fn unified<'a>(
     // A user namespace that does not own the cgroup namespace may not mount it: the host's tree is shown, and only
     // shown (CVE-2023-25809).
     if !ns.owned_by_container(Kind::Cgroup) {
-        let attr = Attr {
-            set: options.attr.set | options::RDONLY,
-            clear: options.attr.clear,
-        };
+        let attr = Attr { set: options.attr.set | options::RDONLY, clear: options.attr.clear };
         return bind(b, &directory.mount, target, attr, options.propagation);
     }
     // In the host's cgroup namespace, another mount would show the same and set the options of the host's own mount

@@ -8,11 +8,7 @@ fn text(text: Str<'_>) -> std::borrow::Cow<'_, str> {
 }
 
 fn kinds(flags: u32) -> String {
-    let names: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter(|kind| flags & kind.flag() != 0)
-        .map(Kind::spec_name)
-        .collect();
+    let names: Vec<_> = Kind::ALL.into_iter().filter(|kind| flags & kind.flag() != 0).map(Kind::spec_name).collect();
     names.join(", ")
 }
 

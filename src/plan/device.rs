@@ -4,7 +4,7 @@ use hilum_init::step::{Attr, Bind, Step};
 use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
-use super::{Builder, Request, rootfs};
+use super::{Builder, Request, mount};
 use crate::error::{Error, Result};
 use crate::spec::config::Device;
 
@@ -33,7 +33,7 @@ const LINKS: &[(&str, &str)] = &[
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
     // Who binds a /dev brings its own devices.
     let bound = |mount: &crate::spec::config::Mount| {
-        rootfs::clean(&mount.destination) == "/dev"
+        mount::clean(&mount.destination) == "/dev"
             && (mount.kind == "bind" || mount.options.iter().any(|o| o == "bind" || o == "rbind"))
     };
     if req.spec.mounts.iter().any(bound) {
@@ -44,7 +44,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         one(b, req, ns, device, &format!("linux.devices[{index}]"))?;
     }
     for (path, major, minor) in DEFAULT {
-        if !configured.iter().any(|device| rootfs::clean(&device.path) == *path) {
+        if !configured.iter().any(|device| mount::clean(&device.path) == *path) {
             let device = Device {
                 kind: "c".into(),
                 path: path.to_string(),
@@ -56,11 +56,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         }
     }
     let link = |path, to, replace| -> Result<Step<'_>> {
-        Ok(Step::Symlink {
-            path: b.text(path, "/dev")?,
-            to: b.text(to, "/dev")?,
-            replace,
-        })
+        Ok(Step::Symlink { path: b.text(path, "/dev")?, to: b.text(to, "/dev")?, replace })
     };
     let mut links = vec![link("/dev/ptmx", "pts/ptmx", true)?];
     for (path, to) in LINKS {
@@ -74,7 +70,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
 }
 
 fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device, property: &str) -> Result<()> {
-    let path = rootfs::clean(&device.path);
+    let path = mount::clean(&device.path);
     if path == "/dev/ptmx" {
         return Ok(()); // the link to the container's own devpts
     }
@@ -97,7 +93,7 @@ fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device,
         let source = std::path::Path::new(&path);
         check_same(source, kind, dev, property)?;
         let step = Step::Bind(Bind {
-            source: rootfs::bind_source(b, ns, source, false, property)?,
+            source: mount::bind_source(b, ns, source, false, property)?,
             recursive: false,
             target: to,
             attr: Attr::default(),
@@ -109,13 +105,7 @@ fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device,
         return Ok(());
     }
     let mode = kind | (device.file_mode.unwrap_or(0o666) & 0o7777);
-    b.push(Step::Node {
-        path: to,
-        mode,
-        device: dev,
-        uid: device.uid.unwrap_or(0),
-        gid: device.gid.unwrap_or(0),
-    });
+    b.push(Step::Node { path: to, mode, device: dev, uid: device.uid.unwrap_or(0), gid: device.gid.unwrap_or(0) });
     Ok(())
 }
 

@@ -54,15 +54,10 @@ pub fn check(hooks: &config::Hooks) -> Result<()> {
     for (name, hooks) in all {
         for (index, hook) in hooks.iter().enumerate() {
             if !hook.path.starts_with('/') {
-                return Err(Error::new(format!(
-                    "hooks.{name}[{index}].path: {:?} is not absolute",
-                    hook.path
-                )));
+                return Err(Error::new(format!("hooks.{name}[{index}].path: {:?} is not absolute", hook.path)));
             }
             if hook.timeout.is_some_and(|timeout| timeout <= 0) {
-                return Err(Error::new(format!(
-                    "hooks.{name}[{index}].timeout: must be greater than zero"
-                )));
+                return Err(Error::new(format!("hooks.{name}[{index}].timeout: must be greater than zero")));
             }
         }
     }

@@ -28,37 +28,25 @@ impl IdMaps {
             }
             return Ok(None);
         }
-        for (maps, property) in [
-            (&linux.uid_mappings, "linux.uidMappings"),
-            (&linux.gid_mappings, "linux.gidMappings"),
-        ] {
+        for (maps, property) in [(&linux.uid_mappings, "linux.uidMappings"), (&linux.gid_mappings, "linux.gidMappings")]
+        {
             check(maps, property)?;
         }
-        Ok(Some(Self {
-            uid: linux.uid_mappings.clone(),
-            gid: linux.gid_mappings.clone(),
-        }))
+        Ok(Some(Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() }))
     }
 
     /// `container host size`, a line each.
     pub fn lines(maps: &[IdMapping]) -> String {
-        maps.iter()
-            .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
-            .collect()
+        maps.iter().map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size)).collect()
     }
 }
 
 fn check(maps: &[IdMapping], property: &str) -> Result<()> {
     if maps.is_empty() {
-        return Err(Error::new(format!(
-            "{property}: user namespaces enabled, but no mapping found"
-        )));
+        return Err(Error::new(format!("{property}: user namespaces enabled, but no mapping found")));
     }
     if maps.len() > MOST {
-        return Err(Error::new(format!(
-            "{property}: {} lines, and the kernel takes {MOST}",
-            maps.len()
-        )));
+        return Err(Error::new(format!("{property}: {} lines, and the kernel takes {MOST}", maps.len())));
     }
     for (index, map) in maps.iter().enumerate() {
         let ends = [map.container_id, map.host_id].map(|start| start.checked_add(map.size));
@@ -70,9 +58,7 @@ fn check(maps: &[IdMapping], property: &str) -> Result<()> {
         }
     }
     if !maps.iter().any(|map| map.container_id == 0) {
-        return Err(Error::new(format!(
-            "{property}: nothing is mapped to the container's id 0, which sets it up"
-        )));
+        return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up")));
     }
     Ok(())
 }
@@ -82,22 +68,13 @@ mod tests {
     use super::*;
 
     fn map(container_id: u32, host_id: u32, size: u32) -> IdMapping {
-        IdMapping {
-            container_id,
-            host_id,
-            size,
-        }
+        IdMapping { container_id, host_id, size }
     }
 
     #[test]
     fn only_ranges_that_include_root_are_taken() {
         assert!(check(&[map(0, 100_000, 65_536)], "p").is_ok());
-        for bad in [
-            vec![],
-            vec![map(0, 1, 0)],
-            vec![map(0, u32::MAX, 2)],
-            vec![map(1, 1000, 1)],
-        ] {
+        for bad in [vec![], vec![map(0, 1, 0)], vec![map(0, u32::MAX, 2)], vec![map(1, 1000, 1)]] {
             assert!(check(&bad, "p").is_err(), "{bad:?}");
         }
         assert!(check(&vec![map(0, 1, 1); MOST + 1], "p").is_err());
@@ -105,9 +82,6 @@ mod tests {
 
     #[test]
     fn lines_are_what_the_kernel_reads() {
-        assert_eq!(
-            IdMaps::lines(&[map(0, 1000, 1), map(1, 100_000, 9)]),
-            "0 1000 1\n1 100000 9\n"
-        );
+        assert_eq!(IdMaps::lines(&[map(0, 1000, 1), map(1, 100_000, 9)]), "0 1000 1\n1 100000 9\n");
     }
 }

@@ -10,6 +10,7 @@ mod describe;
 mod device;
 mod hooks;
 mod idmap;
+mod mount;
 pub mod namespace;
 pub mod options;
 mod passwd;
@@ -104,15 +105,11 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         b.push(Step::Join { kind, fd });
     }
     if new_user {
-        b.push(Step::Unshare {
-            kinds: Kind::User.flag(),
-        });
+        b.push(Step::Unshare { kinds: Kind::User.flag() });
         b.push(Step::Wait(Point::IdMaps));
     }
     if new_time {
-        b.push(Step::Unshare {
-            kinds: Kind::Time.flag(),
-        });
+        b.push(Step::Unshare { kinds: Kind::Time.flag() });
     }
     if let Some(lines) = offsets {
         // Before the ids change: that makes /proc/self the host root's.
@@ -120,9 +117,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         b.push(Step::TimeOffsets { lines });
     }
     if user {
-        b.push(Step::BecomeRoot {
-            setgroups: !req.setgroups_denied,
-        });
+        b.push(Step::BecomeRoot { setgroups: !req.setgroups_denied });
     }
     if stage_one {
         b.push(Step::NotDumpable);
@@ -132,18 +127,11 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     // Stage two.
     if new_cgroup {
         // Its root is the cgroup that the process is in at this moment.
-        b.push(Step::Unshare {
-            kinds: Kind::Cgroup.flag(),
-        });
+        b.push(Step::Unshare { kinds: Kind::Cgroup.flag() });
     }
     if req.new_keyring {
         let name = b.text(format!("_ses.{}", req.id), "id")?;
-        let label = &req
-            .spec
-            .process
-            .as_ref()
-            .map(|process| process.selinux_label.as_str())
-            .unwrap_or_default();
+        let label = &req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
         let label = match req.selinux && !label.is_empty() {
             true => Some(b.text(label, "process.selinuxLabel")?),
             false => None,
@@ -156,21 +144,9 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     b.steps.append(&mut behind.steps);
     b.fds.append(&mut behind.fds);
     let clone_kinds = if stage_one { 0 } else { clone_kinds };
-    let memory = req
-        .spec
-        .linux
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.memory.as_ref());
+    let memory = req.spec.linux.resources.as_ref().and_then(|resources| resources.memory.as_ref());
     let memory_limit = memory.and_then(|memory| memory.limit).filter(|limit| *limit > 0);
-    Ok(Plan {
-        steps: b.steps,
-        fds: b.fds,
-        clone_kinds,
-        stage_one,
-        id_maps,
-        memory_limit,
-    })
+    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, memory_limit })
 }
 
 /// What no single part of the plan looks at.
@@ -179,10 +155,7 @@ fn check(spec: &Spec) -> Result<()> {
     hooks::check(&spec.hooks)?;
     let notifies = |rule: &crate::spec::config::SyscallRule| rule.action == "SCMP_ACT_NOTIFY";
     for (absent, property) in [
-        (
-            !linux.seccomp.iter().flat_map(|seccomp| &seccomp.syscalls).any(notifies),
-            "linux.seccomp: SCMP_ACT_NOTIFY",
-        ),
+        (!linux.seccomp.iter().flat_map(|seccomp| &seccomp.syscalls).any(notifies), "linux.seccomp: SCMP_ACT_NOTIFY"),
         (linux.net_devices.is_empty(), "linux.netDevices"),
         (linux.intel_rdt.is_none(), "linux.intelRdt"),
         (linux.memory_policy.is_none(), "linux.memoryPolicy"),
@@ -210,9 +183,7 @@ fn time_offsets(spec: &Spec, ns: &Namespaces) -> Result<Option<String>> {
     let mut lines = String::new();
     for (clock, offset) in offsets {
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
-            return Err(Error::new(format!(
-                "linux.timeOffsets: {clock:?} is neither monotonic nor boottime"
-            )));
+            return Err(Error::new(format!("linux.timeOffsets: {clock:?} is neither monotonic nor boottime")));
         }
         if offset.nanosecs > 999_999_999 {
             return Err(Error::new(format!(

@@ -23,19 +23,13 @@ pub struct Identity {
 impl Identity {
     fn of(ns: BorrowedFd<'_>) -> Result<Self> {
         let stat = fstat(ns)?;
-        Ok(Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-        })
+        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
     }
 
     pub fn own(kind: Kind) -> Result<Self> {
         let path = format!("/proc/self/ns/{}", kind.proc_name());
         let stat = rustix::fs::stat(&path).at("stat", &path)?;
-        Ok(Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-        })
+        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
     }
 }
 
@@ -62,15 +56,9 @@ impl Namespaces {
         let mut it = Self::default();
         let mut seen = Vec::new();
         for (index, entry) in list.iter().enumerate() {
-            let kind = Kind::ALL
-                .into_iter()
-                .find(|kind| kind.spec_name() == entry.kind)
-                .ok_or_else(|| {
-                    Error::new(format!(
-                        "linux.namespaces[{index}].type: unknown namespace {:?}",
-                        entry.kind
-                    ))
-                })?;
+            let kind = Kind::ALL.into_iter().find(|kind| kind.spec_name() == entry.kind).ok_or_else(|| {
+                Error::new(format!("linux.namespaces[{index}].type: unknown namespace {:?}", entry.kind))
+            })?;
             if seen.contains(&kind) {
                 return Err(Error::new(format!(
                     "linux.namespaces[{index}].type: malformed spec file: duplicated ns {:?}",
@@ -104,19 +92,14 @@ impl Namespaces {
     }
 
     pub fn new_flags(&self, without: &[Kind]) -> u32 {
-        self.new
-            .iter()
-            .filter(|kind| !without.contains(kind))
-            .fold(0, |flags, kind| flags | kind.flag())
+        self.new.iter().filter(|kind| !without.contains(kind)).fold(0, |flags, kind| flags | kind.flag())
     }
 
     /// Whether something must happen in a process of its own before the container's first process can be cloned:
     /// setns to a pid, time or user namespace affects only what is cloned afterwards, or cannot be done with the
     /// parent's memory shared; the maps and offsets of new ones are written from outside, before anybody lives there.
     pub fn needs_stage_one(&self) -> bool {
-        [Kind::User, Kind::Pid, Kind::Time]
-            .iter()
-            .any(|kind| self.join(*kind).is_some())
+        [Kind::User, Kind::Pid, Kind::Time].iter().any(|kind| self.join(*kind).is_some())
             || self.is_new(Kind::User)
             || self.is_new(Kind::Time)
     }
@@ -191,21 +174,13 @@ fn open_verified(kind: Kind, path: &str, index: usize) -> Result<Option<Join>> {
     let look =
         open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
     if fstatfs(&look).at("statfs", path)?.f_type as i64 != NSFS_MAGIC {
-        return Err(Error::new(format!(
-            "{}: {path} is not a namespace (not a file of nsfs)",
-            property()
-        ))
-        .path(path)
-        .hint(format!(
-            "give /proc/PID/ns/{} or a file that it is bind-mounted on",
-            kind.proc_name()
-        )));
+        return Err(Error::new(format!("{}: {path} is not a namespace (not a file of nsfs)", property()))
+            .path(path)
+            .hint(format!("give /proc/PID/ns/{} or a file that it is bind-mounted on", kind.proc_name())));
     }
     let ns =
         open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
-    let actual = namespace::kind(ns.as_fd())
-        .map_err(Error::from)
-        .context(format!("{}: {path}", property()))?;
+    let actual = namespace::kind(ns.as_fd()).map_err(Error::from).context(format!("{}: {path}", property()))?;
     if actual != kind.flag() {
         let actual = Kind::from_flag(actual).map_or("unknown", Kind::spec_name);
         return Err(Error::new(format!(
@@ -234,26 +209,15 @@ fn open_verified(kind: Kind, path: &str, index: usize) -> Result<Option<Join>> {
         }
         Err(errno) => return Err(Error::from(errno).context(format!("{}: {path}", property()))),
     };
-    Ok(Some(Join {
-        kind,
-        path: path.to_string(),
-        ns,
-        index,
-        identity,
-        owner,
-    }))
+    Ok(Some(Join { kind, path: path.to_string(), ns, index, identity, owner }))
 }
 
 fn gone(path: &str, errno: Errno, property: &str) -> Error {
-    let error = Error::from(errno)
-        .context(format!("{property}: open {path}"))
-        .path(path);
+    let error = Error::from(errno).context(format!("{property}: open {path}")).path(path);
     match (errno, path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/'))) {
-        (Errno::NOENT, Some((pid, _))) if pid.bytes().all(|b| b.is_ascii_digit()) => Error::new(format!(
-            "{property}: sandbox gone: {path}: no process {pid} ({})",
-            errno_text(errno)
-        ))
-        .path(path),
+        (Errno::NOENT, Some((pid, _))) if pid.bytes().all(|b| b.is_ascii_digit()) => {
+            Error::new(format!("{property}: sandbox gone: {path}: no process {pid} ({})", errno_text(errno))).path(path)
+        }
         _ => error,
     }
 }

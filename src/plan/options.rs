@@ -13,10 +13,11 @@ const STRICTATIME: u64 = 0x20;
 const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
-const MS_REC: u32 = 0x4000;
+pub const MS_REC: u32 = 0x4000;
 pub const MS_UNBINDABLE: u32 = 1 << 17;
 pub const MS_PRIVATE: u32 = 1 << 18;
 pub const MS_SLAVE: u32 = 1 << 19;
+pub const RSLAVE: u32 = MS_SLAVE | MS_REC;
 pub const MS_SHARED: u32 = 1 << 20;
 
 /// Per-mount flags: name, bits set, bits cleared. With an `r` before the name they apply to the whole tree.
@@ -45,12 +46,8 @@ const ATTRS: &[(&str, u64, u64)] = &[
 const SUPERBLOCK: &[&str] = &["sync", "dirsync", "lazytime", "mand", "iversion"];
 
 /// Their opposites, which undo an earlier one of the list.
-const OPPOSITE: &[(&str, &str)] = &[
-    ("async", "sync"),
-    ("nolazytime", "lazytime"),
-    ("nomand", "mand"),
-    ("noiversion", "iversion"),
-];
+const OPPOSITE: &[(&str, &str)] =
+    &[("async", "sync"), ("nolazytime", "lazytime"), ("nomand", "mand"), ("noiversion", "iversion")];
 
 /// Names that ask for what is so without them.
 const NOTHING: &[&str] = &["defaults", "loud", "silent"];
@@ -114,20 +111,11 @@ pub fn is_superblock_flag(name: &str) -> bool {
 }
 
 pub fn propagation(name: &str) -> Option<u32> {
-    PROPAGATION
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, flags)| *flags)
+    PROPAGATION.iter().find(|(known, _)| *known == name).map(|(_, flags)| *flags)
 }
 
 fn attribute(name: &str) -> Option<Attr> {
-    ATTRS
-        .iter()
-        .find(|(known, ..)| *known == name)
-        .map(|(_, set, clear)| Attr {
-            set: *set,
-            clear: *clear,
-        })
+    ATTRS.iter().find(|(known, ..)| *known == name).map(|(_, set, clear)| Attr { set: *set, clear: *clear })
 }
 
 /// The later option wins.
@@ -142,11 +130,7 @@ pub fn names() -> Vec<String> {
     // `ratime` and `rro` are what an `r` before a name means; there is no `rrw`-like name that is not in the list.
     let recursive = ATTRS.iter().map(|(name, ..)| format!("r{name}"));
     let opposites = OPPOSITE.iter().map(|(name, _)| name);
-    let rest = SUPERBLOCK
-        .iter()
-        .chain(NOTHING)
-        .chain(opposites)
-        .map(|name| name.to_string());
+    let rest = SUPERBLOCK.iter().chain(NOTHING).chain(opposites).map(|name| name.to_string());
     let propagation = PROPAGATION.iter().map(|(name, _)| name.to_string());
     let mut all: Vec<_> = attrs.chain(recursive).chain(rest).chain(propagation).collect();
     all.extend(["bind", "rbind", "remount"].map(String::from));
@@ -167,41 +151,20 @@ mod tests {
     fn the_later_of_two_opposites_wins() {
         assert_eq!(parsed(&["ro", "rw"]).attr, Attr { set: 0, clear: RDONLY });
         assert_eq!(parsed(&["rw", "ro"]).attr, Attr { set: RDONLY, clear: 0 });
-        assert_eq!(
-            parsed(&["noatime", "strictatime"]).attr,
-            Attr {
-                set: STRICTATIME,
-                clear: ATIME_MASK
-            }
-        );
+        assert_eq!(parsed(&["noatime", "strictatime"]).attr, Attr { set: STRICTATIME, clear: ATIME_MASK });
     }
 
     #[test]
     fn an_r_before_the_name_means_the_whole_tree() {
         let it = parsed(&["rbind", "rro", "rnosuid", "relatime"]);
         assert!(it.bind && it.recursive);
-        assert_eq!(
-            it.recursive_attr,
-            Attr {
-                set: RDONLY | NOSUID,
-                clear: 0
-            }
-        );
-        assert_eq!(
-            it.attr,
-            Attr {
-                set: 0,
-                clear: ATIME_MASK
-            }
-        );
+        assert_eq!(it.recursive_attr, Attr { set: RDONLY | NOSUID, clear: 0 });
+        assert_eq!(it.attr, Attr { set: 0, clear: ATIME_MASK });
     }
 
     #[test]
     fn what_no_list_knows_goes_to_the_file_system() {
-        assert_eq!(
-            parsed(&["mode=755", "newinstance", "defaults"]).data,
-            ["mode=755", "newinstance"]
-        );
+        assert_eq!(parsed(&["mode=755", "newinstance", "defaults"]).data, ["mode=755", "newinstance"]);
     }
 
     #[test]

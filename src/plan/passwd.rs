@@ -12,21 +12,13 @@ const ROOM: usize = 1 << 20;
 
 /// The home directory of the user, if the file knows one.
 pub fn home(rootfs: &Path, mounts: &[Mount], bundle: &Path, uid: u32) -> Option<String> {
-    let bound: Option<PathBuf> = mounts
-        .iter()
-        .rev()
-        .find(|mount| mount.destination == "/etc/passwd")
-        .map(|mount| bundle.join(&mount.source));
+    let bound: Option<PathBuf> =
+        mounts.iter().rev().find(|mount| mount.destination == "/etc/passwd").map(|mount| bundle.join(&mount.source));
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match bound {
         Some(path) => open(path, flags, Mode::empty()).ok()?,
         None => {
-            let root = open(
-                rootfs,
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .ok()?;
+            let root = open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
             // The image's file, not the host's that a link in the image may name.
             let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             openat2(root, "etc/passwd", flags, Mode::empty(), inside).ok()?
@@ -37,10 +29,7 @@ pub fn home(rootfs: &Path, mounts: &[Mount], bundle: &Path, uid: u32) -> Option<
     text.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let found = fields.next()?.parse() == Ok(uid);
-        found
-            .then(|| fields.nth(2).map(str::to_string))
-            .flatten()
-            .filter(|home| !home.is_empty())
+        found.then(|| fields.nth(2).map(str::to_string)).flatten().filter(|home| !home.is_empty())
     })
 }
 

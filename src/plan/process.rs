@@ -47,22 +47,14 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         b.push(Step::Wait(step::Point::Seccomp));
     }
     let cwd = b.text(&process.cwd, "process.cwd")?;
-    b.push(Step::Chdir {
-        path: cwd,
-        again: false,
-    });
+    b.push(Step::Chdir { path: cwd, again: false });
     // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)).
     if let (Some(flags), false) = (filter, process.no_new_privileges) {
         b.push(Step::Seccomp { flags });
     }
-    b.push(Step::OwnStdio {
-        uid: process.user.uid,
-        terminal: process.terminal,
-    });
+    b.push(Step::OwnStdio { uid: process.user.uid, terminal: process.terminal });
     identity(b, req, process)?;
-    b.push(Step::Umask {
-        mask: process.user.umask.unwrap_or(DEFAULT_UMASK) & 0o777,
-    });
+    b.push(Step::Umask { mask: process.user.umask.unwrap_or(DEFAULT_UMASK) & 0o777 });
     b.push(Step::Chdir { path: cwd, again: true });
     if process.no_new_privileges {
         b.push(Step::NoNewPrivileges);
@@ -70,10 +62,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     let env = environment(req, process)?;
     let name = process.args.first().map(String::as_str).unwrap_or_default();
     let program = b.text(name, "process.args[0]")?;
-    b.push(Step::FindProgram {
-        program,
-        candidates: candidates(b, name, &env)?,
-    });
+    b.push(Step::FindProgram { program, candidates: candidates(b, name, &env)? });
     b.push(Step::Wait(step::Point::Ready));
     if req.wait_for_start {
         b.push(Step::AwaitStart);
@@ -94,15 +83,10 @@ fn process(spec: &config::Spec) -> Result<&Process> {
         return Err(Error::new("process.args: must not be empty"));
     }
     if process.args.first().is_some_and(String::is_empty) {
-        return Err(Error::new(
-            "process.args[0]: exec: \"\": executable file not found in $PATH",
-        ));
+        return Err(Error::new("process.args[0]: exec: \"\": executable file not found in $PATH"));
     }
     if !process.cwd.starts_with('/') {
-        return Err(Error::new(format!(
-            "process.cwd: {:?} is not an absolute path",
-            process.cwd
-        )));
+        return Err(Error::new(format!("process.cwd: {:?} is not an absolute path", process.cwd)));
     }
     Ok(process)
 }
@@ -113,25 +97,14 @@ fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()
             continue;
         }
         if !ns.is_private(Kind::Uts) {
-            return Err(Error::new(format!(
-                "{property}: unable to set {property} without a private UTS namespace"
-            ))
-            .hint("add {\"type\": \"uts\"} to linux.namespaces"));
+            return Err(Error::new(format!("{property}: unable to set {property} without a private UTS namespace"))
+                .hint("add {\"type\": \"uts\"} to linux.namespaces"));
         }
         if let Some(join) = ns.join(Kind::Uts) {
-            log::debug(|| {
-                format!(
-                    "{property}: sets the name of all in the joined uts namespace {}",
-                    join.path
-                )
-            });
+            log::debug(|| format!("{property}: sets the name of all in the joined uts namespace {}", join.path));
         }
         let name = b.text(value, property)?;
-        b.push(if property == "hostname" {
-            Step::Hostname { name }
-        } else {
-            Step::Domainname { name }
-        });
+        b.push(if property == "hostname" { Step::Hostname { name } } else { Step::Domainname { name } });
     }
     Ok(())
 }
@@ -152,11 +125,7 @@ fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<(
             Ok(()) => "self/attr/apparmor/exec",
             Err(_) => "self/attr/exec",
         };
-        b.push(Step::ProcWrite {
-            path: b.text(path, "")?,
-            value,
-            unless_equal: false,
-        });
+        b.push(Step::ProcWrite { path: b.text(path, "")?, value, unless_equal: false });
     }
     if !process.selinux_label.is_empty() {
         if !req.selinux {
@@ -164,11 +133,7 @@ fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<(
                 .hint("remove the property, or boot with security=selinux"));
         }
         let value = b.text(&process.selinux_label, "process.selinuxLabel")?;
-        b.push(Step::ProcWrite {
-            path: b.text("self/attr/exec", "")?,
-            value,
-            unless_equal: false,
-        });
+        b.push(Step::ProcWrite { path: b.text("self/attr/exec", "")?, value, unless_equal: false });
     }
     Ok(())
 }
@@ -176,16 +141,10 @@ fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<(
 pub fn oom_score(b: &mut Builder<'_>, spec: &config::Spec) -> Result<()> {
     if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
         if !(-1000..=1000).contains(&score) {
-            return Err(Error::new(format!(
-                "process.oomScoreAdj: {score} is not between -1000 and 1000"
-            )));
+            return Err(Error::new(format!("process.oomScoreAdj: {score} is not between -1000 and 1000")));
         }
         let (path, value) = (b.text("self/oom_score_adj", "")?, b.text(score.to_string(), "")?);
-        b.push(Step::ProcWrite {
-            path,
-            value,
-            unless_equal: true,
-        });
+        b.push(Step::ProcWrite { path, value, unless_equal: true });
     }
     Ok(())
 }
@@ -218,11 +177,7 @@ fn limits(b: &mut Builder<'_>, process: &Process) -> Result<()> {
                 limit.soft, limit.hard
             )));
         }
-        b.push(Step::Rlimit {
-            resource: resource as u32,
-            soft: limit.soft,
-            hard: limit.hard,
-        });
+        b.push(Step::Rlimit { resource: resource as u32, soft: limit.soft, hard: limit.hard });
     }
     Ok(())
 }
@@ -236,51 +191,31 @@ fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result
         unknown.extend(not_known);
         mask
     };
-    let (bounding, effective, permitted, ambient) = (
-        mask(&wanted.bounding),
-        mask(&wanted.effective),
-        mask(&wanted.permitted),
-        mask(&wanted.ambient),
-    );
+    let (bounding, effective, permitted, ambient) =
+        (mask(&wanted.bounding), mask(&wanted.effective), mask(&wanted.permitted), mask(&wanted.ambient));
     mask(&wanted.inheritable);
     if !unknown.is_empty() {
         unknown.sort_unstable();
         unknown.dedup();
-        log::warn(&format!(
-            "ignoring unknown or unavailable capabilities: [{}]",
-            unknown.join(" ")
-        ));
+        log::warn(&format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
     }
     if effective & !permitted != 0 {
-        return Err(Error::new(
-            "process.capabilities.effective: holds what process.capabilities.permitted does not",
-        ));
+        return Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not"));
     }
     b.push(Step::BoundingSet { keep: bounding });
     let groups = match req.setgroups_denied {
         false => Some(b.words(&process.user.additional_gids)),
         true if process.user.additional_gids.is_empty() => None,
         true => {
-            return Err(
-                Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
-                    .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"),
-            );
+            return Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
+                .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"));
         }
     };
-    b.push(Step::User {
-        uid: process.user.uid,
-        gid: process.user.gid,
-        groups,
-    });
+    b.push(Step::User { uid: process.user.uid, gid: process.user.gid, groups });
     // Inheritable capabilities come back with the next exec of a file that has them: they are empty, but for those that
     // the kernel wants there to make them ambient (CVE-2022-29162 and its kin).
     let ambient = ambient & permitted;
-    b.push(Step::Capabilities(step::Capabilities {
-        effective,
-        permitted,
-        inheritable: ambient,
-        ambient,
-    }));
+    b.push(Step::Capabilities(step::Capabilities { effective, permitted, inheritable: ambient, ambient }));
     Ok(())
 }
 
@@ -302,21 +237,11 @@ fn candidates<'a>(b: &Builder<'a>, program: &str, env: &[String]) -> Result<step
     if program.contains('/') {
         return b.texts(&[program], "process.args");
     }
-    let path = env
-        .iter()
-        .rev()
-        .find_map(|entry| entry.strip_prefix("PATH="))
-        .unwrap_or_default();
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
     let candidates: Vec<_> = path
         .split(':')
         .filter(|_| !path.is_empty())
-        .map(|dir| {
-            if dir.is_empty() {
-                format!("./{program}")
-            } else {
-                format!("{dir}/{program}")
-            }
-        })
+        .map(|dir| if dir.is_empty() { format!("./{program}") } else { format!("{dir}/{program}") })
         .collect();
     b.texts(&candidates, "process.env")
 }

@@ -2,37 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use hilum_init::step::{Attr, Bind, Mount, Source, Step, Strs};
+use hilum_init::step::{Attr, Bind, Source, Step};
 use hilum_sys::namespace::Kind;
-use rustix::fs::{access, statfs};
 
 use super::namespace::Namespaces;
-use super::options::{self, Options};
-use super::{Builder, Request, cgroup_mount, device, hooks};
+use super::options;
+use super::{Builder, Request, device, hooks, mount};
 use crate::error::{Context, Error, Result};
 use crate::spec::config;
 
-/// The files of /proc that something may be bound on (lxcfs does): all else in there is the kernel's to say
-/// (CVE-2019-16884).
-const PROC_BINDS: &[&str] = &[
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-    "/proc/loadavg",
-    "/proc/slabinfo",
-    "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled",
-    "/proc/net/dev",
-];
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// Where the container finds its notify socket's directory.
 pub const NOTIFY_INSIDE: &str = "/run/notify";
-/// What fsconfig(2) takes as a value.
-const OPTION_ROOM: usize = 255;
-
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
     let spec = req.spec;
     let private = ns.is_private(Kind::Mount);
@@ -44,23 +24,18 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     let rootfs = b.text(req.rootfs.as_os_str().as_encoded_bytes(), "root.path")?;
     if private {
         if !shared {
-            b.push(Step::Propagation {
-                flags: before_pivot(propagation),
-            });
+            b.push(Step::Propagation { flags: before_pivot(propagation) });
         } else {
             b.push(Step::PrivateParent { path: rootfs });
         }
-        b.push(Step::OpenRoot {
-            path: rootfs,
-            recursive: true,
-        });
+        b.push(Step::OpenRoot { path: rootfs, recursive: true });
     } else {
         b.push(Step::OpenRootInPlace { path: rootfs });
     }
 
     let mut remounts = Vec::new();
     for (index, mount) in spec.mounts.iter().enumerate() {
-        one_mount(b, req, ns, index, mount, &mut remounts)?;
+        mount::plan(b, req, ns, index, mount, &mut remounts)?;
     }
     if let Some(dir) = &req.notify_dir {
         notify(b, dir)?;
@@ -70,23 +45,15 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     if spec.process.as_ref().is_some_and(|process| process.terminal) {
         let size = spec.process.as_ref().and_then(|process| process.console_size.as_ref());
         let (rows, cols) = size.map_or((0, 0), |size| (size.height, size.width));
-        b.push(Step::Console {
-            bind: private,
-            rows,
-            cols,
-        });
+        b.push(Step::Console { bind: private, rows, cols });
     }
     hooks::before_pivot(b, req)?;
 
     for (index, path) in spec.linux.masked_paths.iter().enumerate() {
-        b.push(Step::Mask {
-            path: b.text(path, &format!("linux.maskedPaths[{index}]"))?,
-        });
+        b.push(Step::Mask { path: b.text(path, &format!("linux.maskedPaths[{index}]"))? });
     }
     for (index, path) in spec.linux.readonly_paths.iter().enumerate() {
-        b.push(Step::ReadonlyPath {
-            path: b.text(path, &format!("linux.readonlyPaths[{index}]"))?,
-        });
+        b.push(Step::ReadonlyPath { path: b.text(path, &format!("linux.readonlyPaths[{index}]"))? });
     }
     b.steps.append(&mut remounts);
     if req.spec.root.as_ref().is_some_and(|root| root.readonly) {
@@ -103,15 +70,12 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     Ok(())
 }
 
-const MS_REC: u32 = 0x4000;
-const RSLAVE: u32 = options::MS_SLAVE | MS_REC;
-
 /// What the copies of the host's mounts get, before any of them is used: an unbindable one could not be the source of a
 /// bind, so that comes last, on `/` alone.
 fn before_pivot(propagation: u32) -> u32 {
-    match propagation & !MS_REC {
-        options::MS_PRIVATE | options::MS_UNBINDABLE => options::MS_PRIVATE | MS_REC,
-        _ => RSLAVE,
+    match propagation & !options::MS_REC {
+        options::MS_PRIVATE | options::MS_UNBINDABLE => options::MS_PRIVATE | options::MS_REC,
+        _ => options::RSLAVE,
     }
 }
 
@@ -138,10 +102,8 @@ fn refuse_host_mounts(spec: &config::Spec) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(
-        Error::new(format!("{property}: would be done in the host's mount namespace"))
-            .hint("add {\"type\": \"mount\"} to linux.namespaces"),
-    )
+    Err(Error::new(format!("{property}: would be done in the host's mount namespace"))
+        .hint("add {\"type\": \"mount\"} to linux.namespaces"))
 }
 
 /// sd_notify(3): the directory of the container's own socket, which the parent makes.
@@ -166,250 +128,14 @@ fn working_directory(b: &mut Builder<'_>, spec: &config::Spec) -> Result<()> {
     let cwd = spec.process.as_ref().map_or("/", |process| process.cwd.as_str());
     // A path through /proc is a trick, and is judged when it is entered (CVE-2024-21626).
     if cwd != "/" && !cwd.starts_with("/proc/") {
-        b.push(Step::Directory {
-            path: b.text(cwd, "process.cwd")?,
-        });
+        b.push(Step::Directory { path: b.text(cwd, "process.cwd")? });
     }
     Ok(())
-}
-
-fn one_mount<'a>(
-    b: &mut Builder<'a>,
-    req: &Request<'_>,
-    ns: &Namespaces,
-    index: usize,
-    mount: &config::Mount,
-    remounts: &mut Vec<Step<'a>>,
-) -> Result<()> {
-    let target = clean(&mount.destination);
-    let property = |field: &str| format!("mounts[{index}].{field}");
-    if target == "/" {
-        return Err(Error::new(format!(
-            "{}: a mount on / would hide the root file system",
-            property("destination")
-        )));
-    }
-    let mut options = options::parse(&mount.options)
-        .map_err(|name| Error::new(format!("{}: {name:?} is not supported", property("options"))))?;
-    for uncommon in [&mount.uid_mappings, &mount.gid_mappings] {
-        if !uncommon.is_empty() {
-            return Err(Error::new(format!(
-                "{}: idmapped mounts are not supported",
-                property("uidMappings")
-            )));
-        }
-    }
-    let bind = options.bind || mount.kind == "bind";
-    check_proc(mount, &target, bind, &property("destination"))?;
-    let to = b.text(&target, &property("destination"))?;
-
-    if options.remount {
-        let Attr { set, clear } = options.attr;
-        b.push(Step::Remount { target: to, set, clear });
-        return Ok(());
-    }
-    if bind {
-        return bind_mount(b, req, ns, mount, &options, &target, &property);
-    }
-    match (mount.kind.as_str(), owner_of(&mount.kind)) {
-        ("", _) => return Err(Error::new(format!("{}: missing", property("type")))),
-        ("cgroup", _) => return cgroup_mount::plan(b, req, ns, &target, &options, remounts),
-        // Only who owns the network namespace may mount a sysfs of it: the host's own, read-only, stands in.
-        ("sysfs", Some(kind)) if !ns.owned_by_container(kind) => {
-            let step = Step::Bind(Bind {
-                source: bind_source(b, ns, Path::new("/sys"), true, "/sys")?,
-                recursive: true,
-                target: to,
-                attr: Attr {
-                    set: options.attr.set | options::RDONLY,
-                    clear: options.attr.clear,
-                },
-                recursive_attr: options.recursive_attr,
-                propagation: RSLAVE,
-                no_symlinks: true,
-            });
-            b.push(step);
-            return Ok(());
-        }
-        (fs, Some(kind)) if !ns.owned_by_container(kind) => {
-            let whose = match ns.join(kind) {
-                Some(join) => format!("joined {} namespace {}", kind.spec_name(), join.path),
-                None => format!("host's {} namespace", kind.spec_name()),
-            };
-            return Err(Error::new(format!(
-                "mount {fs} on {target}: the {whose} is owned by another user namespace (EPERM)"
-            ))
-            .path(&target)
-            .hint(format!(
-                "remove the user namespace from linux.namespaces, or give the container a {} namespace of its own, or bind {target} from the host",
-                kind.spec_name()
-            )));
-        }
-        _ => {}
-    }
-    // Devices still have to be made in a /dev that is to be read-only.
-    if target == "/dev" && options.attr.set & options::RDONLY != 0 {
-        options.attr.set &= !options::RDONLY;
-        remounts.push(Step::Remount {
-            target: to,
-            set: options::RDONLY,
-            clear: 0,
-        });
-    }
-    let step = Step::Mount(Mount {
-        fs: b.text(&mount.kind, &property("type"))?,
-        source: b.text(&mount.source, &property("source"))?,
-        options: data(b, req, mount, &options, &property("options"))?,
-        attr: options.attr.set,
-        propagation: options.propagation,
-        target: to,
-        no_symlinks: matches!(mount.kind.as_str(), "proc" | "sysfs") || target == "/dev",
-    });
-    b.push(step);
-    if options.recursive_attr != Attr::default() {
-        let Attr { set, clear } = options.recursive_attr;
-        b.push(Step::Remount { target: to, set, clear });
-    }
-    Ok(())
-}
-
-/// The namespace whose owner alone may mount this file system (sysfs(5), mq_overview(7), proc(5)).
-fn owner_of(fs: &str) -> Option<Kind> {
-    match fs {
-        "proc" => Some(Kind::Pid),
-        "sysfs" => Some(Kind::Net),
-        "mqueue" => Some(Kind::Ipc),
-        _ => None,
-    }
-}
-
-fn data<'a>(
-    b: &Builder<'a>,
-    req: &Request<'_>,
-    mount: &config::Mount,
-    options: &Options,
-    property: &str,
-) -> Result<Strs<'a>> {
-    let mut data = options.data.clone();
-    // A file system on a device is opened read-only when it is mounted so; the kernel's own have no such state.
-    let on_device = mount.source.starts_with('/') && mount.kind != "tmpfs";
-    if on_device && options.attr.set & options::RDONLY != 0 {
-        data.push("ro".to_string());
-    }
-    let label = &req.spec.linux.mount_label;
-    if !label.is_empty() && req.selinux && !matches!(mount.kind.as_str(), "proc" | "sysfs" | "mqueue") {
-        data.push(format!("context={label}"));
-    }
-    if let Some(long) = data.iter().find(|option| option.len() > OPTION_ROOM) {
-        let name = long.split('=').next().unwrap_or_default();
-        return Err(Error::new(format!(
-            "{property}: {name}: longer than the {OPTION_ROOM} bytes that fsconfig(2) takes"
-        )));
-    }
-    b.texts(&data, property)
-}
-
-fn bind_mount(
-    b: &mut Builder<'_>,
-    req: &Request<'_>,
-    ns: &Namespaces,
-    mount: &config::Mount,
-    options: &Options,
-    target: &str,
-    property: &dyn Fn(&str) -> String,
-) -> Result<()> {
-    if mount.source.is_empty() {
-        return Err(Error::new(format!("{}: missing", property("source"))));
-    }
-    let source = req.bundle.join(&mount.source);
-    access(&source, rustix::fs::Access::EXISTS).at(&property("source"), &source)?;
-    if let Some(data) = options.data.iter().find(|name| !options::is_superblock_flag(name)) {
-        return Err(Error::new(format!(
-            "{}: {data:?} is not an option of a bind mount",
-            property("options")
-        )));
-    }
-    let step = Step::Bind(Bind {
-        source: bind_source(b, ns, &source, options.recursive, &property("source"))?,
-        recursive: options.recursive,
-        target: b.text(target, &property("destination"))?,
-        attr: options.attr,
-        recursive_attr: options.recursive_attr,
-        propagation: options.propagation,
-        no_symlinks: false,
-    });
-    b.push(step);
-    Ok(())
-}
-
-/// Inside a user namespace the source may be out of reach (a directory that only the host's root may enter), so the
-/// parent takes hold of it. There, the copy still has to be cut loose from the host's propagation.
-pub fn bind_source<'a>(
-    b: &mut Builder<'a>,
-    ns: &Namespaces,
-    path: &Path,
-    recursive: bool,
-    property: &str,
-) -> Result<Source<'a>> {
-    if !ns.is_private(Kind::User) || !rustix::process::geteuid().is_root() {
-        return Ok(Source::Path(b.text(path.as_os_str().as_encoded_bytes(), property)?));
-    }
-    let directory = rustix::fs::FileType::from_raw_mode(rustix::fs::stat(path).at(property, path)?.st_mode)
-        == rustix::fs::FileType::Directory;
-    let path = b.text(path.as_os_str().as_encoded_bytes(), property)?;
-    let tree = hilum_sys::mount::clone_tree(rustix::fs::CWD, path.0, recursive)
-        .map_err(Error::from)
-        .context(format!("{property}: open {}", path.0.to_string_lossy()))?;
-    let slave = hilum_sys::mount::MountAttr {
-        propagation: options::MS_SLAVE.into(),
-        ..Default::default()
-    };
-    hilum_sys::mount::mount_setattr(std::os::fd::AsFd::as_fd(&tree), recursive, &slave)
-        .map_err(Error::from)
-        .context(format!("{property}: make {} a slave mount", path.0.to_string_lossy()))?;
-    Ok(Source::Tree {
-        fd: b.pass(tree),
-        directory,
-    })
-}
-
-fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -> Result<()> {
-    if target == "/proc" {
-        let is_proc = match bind {
-            true => statfs(&mount.source).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC),
-            false => mount.kind == "proc",
-        };
-        if !is_proc {
-            return Err(Error::new(format!(
-                "{property}: \"/proc\" cannot be mounted because it is not of type proc"
-            )));
-        }
-    } else if target.starts_with("/proc/") && !PROC_BINDS.contains(&target) {
-        return Err(Error::new(format!(
-            "{property}: {target:?} cannot be mounted because it is inside /proc"
-        )));
-    }
-    Ok(())
-}
-
-/// The path without `.`, `..` and doubled slashes, from the root.
-pub fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            name => parts.push(name),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 /// root.path, against the bundle; it must be there and be a directory.
 pub fn locate(bundle: &Path, root: Option<&config::Root>) -> Result<PathBuf> {
-    let root = root
-        .filter(|root| !root.path.is_empty())
-        .ok_or_else(|| Error::new("root.path: missing"))?;
+    let root = root.filter(|root| !root.path.is_empty()).ok_or_else(|| Error::new("root.path: missing"))?;
     if root.path.contains('\0') {
         return Err(Error::new("root.path: holds a NUL byte"));
     }
@@ -419,21 +145,7 @@ pub fn locate(bundle: &Path, root: Option<&config::Root>) -> Result<PathBuf> {
         return Err(Error::new(format!("root.path: rootfs {} is not a directory", real.display())).path(real));
     }
     if real == Path::new("/") {
-        return Err(Error::new(
-            "root.path: the host's root directory cannot be a container's",
-        ));
+        return Err(Error::new("root.path: the host's root directory cannot be a container's"));
     }
     Ok(real)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cleaned_path_cannot_climb_above_the_root() {
-        assert_eq!(clean("/a/./b//../c/"), "/a/c");
-        assert_eq!(clean("../../etc"), "/etc");
-        assert_eq!(clean("/"), "/");
-    }
 }

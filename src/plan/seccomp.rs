@@ -102,9 +102,7 @@ fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
 
 fn lookup<T: Copy>(what: &str, table: &[(&'static str, T)], name: &str) -> Result<T> {
     let found = table.iter().find(|(known, _)| *known == name);
-    found
-        .map(|(_, value)| *value)
-        .ok_or_else(|| Error::new(format!("unknown {what} {name:?}")))
+    found.map(|(_, value)| *value).ok_or_else(|| Error::new(format!("unknown {what} {name:?}")))
 }
 
 pub fn known_actions() -> Vec<&'static str> {
@@ -125,11 +123,7 @@ pub fn known_flags() -> Vec<&'static str> {
 
 /// The known flags that this kernel takes.
 pub fn supported_flags() -> Vec<&'static str> {
-    FLAGS
-        .iter()
-        .filter(|(_, flag)| *flag != WAIT_KILLABLE_RECV || has_wait_killable())
-        .map(|(name, _)| *name)
-        .collect()
+    FLAGS.iter().filter(|(_, flag)| *flag != WAIT_KILLABLE_RECV || has_wait_killable()).map(|(name, _)| *name).collect()
 }
 
 /// libseccomp's version, `x.y.z`.
@@ -142,9 +136,7 @@ pub fn version() -> String {
 fn has_wait_killable() -> bool {
     let kernel = rustix::system::uname();
     let release = kernel.release().to_string_lossy();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(5), Some(19))
 }
 
@@ -179,21 +171,14 @@ pub fn plan(config: &Seccomp) -> Result<Option<Filter<'_>>> {
     let default = with_value(default, config.default_errno_ret).context("linux.seccomp.defaultErrnoRet")?;
     if default == ScmpAction::Notify {
         // The listener could not be handed over without one more system call, which would already wait for it.
-        return Err(Error::new(
-            "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
-        ));
+        return Err(Error::new("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action"));
     }
     let mut filter = Filter {
         default,
         archs: architectures(config)?,
         flags: 0,
         rules: Vec::new(),
-        names: config
-            .syscalls
-            .iter()
-            .flat_map(|rule| &rule.names)
-            .map(String::as_str)
-            .collect(),
+        names: config.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str).collect(),
         unknown: Vec::new(),
     };
     filter.add_rules(config)?;
@@ -204,23 +189,13 @@ pub fn plan(config: &Seccomp) -> Result<Option<Filter<'_>>> {
 /// The native architecture always belongs to a filter, also where the profile lists others only.
 fn architectures(config: &Seccomp) -> Result<Vec<Arch>> {
     let native = ScmpArch::native();
-    let mut archs: Vec<_> = ARCHS
-        .iter()
-        .map(|(_, arch)| *arch)
-        .filter(|arch| arch.scmp == native)
-        .collect();
+    let mut archs: Vec<_> = ARCHS.iter().map(|(_, arch)| *arch).filter(|arch| arch.scmp == native).collect();
     // An empty filter costs microseconds, and knows which architectures this library can have in one program.
-    let mut probe = ScmpFilterContext::new(ScmpAction::Allow)
-        .map_err(lib)
-        .context("linux.seccomp")?;
+    let mut probe = ScmpFilterContext::new(ScmpAction::Allow).map_err(lib).context("linux.seccomp")?;
     for (i, name) in config.architectures.iter().enumerate() {
         let at = || format!("linux.seccomp.architectures[{i}]");
         let arch = lookup("architecture", ARCHS, name).with_context(at)?;
-        let refused = |e| {
-            lib(e).context(format!(
-                "{name} cannot be filtered together with the native architecture"
-            ))
-        };
+        let refused = |e| lib(e).context(format!("{name} cannot be filtered together with the native architecture"));
         probe.add_arch(arch.scmp).map_err(refused).with_context(at)?;
         if !archs.contains(&arch) {
             archs.push(arch);
@@ -230,14 +205,9 @@ fn architectures(config: &Seccomp) -> Result<Vec<Arch>> {
 }
 
 fn flags(config: &Seccomp) -> Result<u32> {
-    let notify = config
-        .syscalls
-        .iter()
-        .any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty());
+    let notify = config.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty());
     if notify && config.listener_path.is_empty() {
-        return Err(Error::new(
-            "linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY",
-        ));
+        return Err(Error::new("linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY"));
     }
     let mut flags = if notify { NEW_LISTENER } else { 0 };
     if config.flags.is_none() {
@@ -265,9 +235,7 @@ fn with_value(action: ScmpAction, value: Option<u32>) -> Result<ScmpAction> {
     match action {
         ScmpAction::Errno(_) if value > MAX_ERRNO => Err(range(MAX_ERRNO)),
         ScmpAction::Errno(_) => Ok(ScmpAction::Errno(value as i32)),
-        ScmpAction::Trace(_) => u16::try_from(value)
-            .map(ScmpAction::Trace)
-            .map_err(|_| range(u16::MAX.into())),
+        ScmpAction::Trace(_) => u16::try_from(value).map(ScmpAction::Trace).map_err(|_| range(u16::MAX.into())),
         other => Ok(other),
     }
 }
@@ -292,11 +260,7 @@ fn alternatives(rule: usize, args: &[SyscallArg]) -> Result<Vec<Vec<ScmpArgCompa
             op => ScmpArgCompare::new(arg.index, op, arg.value),
         });
     }
-    Ok(if twice {
-        conditions.into_iter().map(|condition| vec![condition]).collect()
-    } else {
-        vec![conditions]
-    })
+    Ok(if twice { conditions.into_iter().map(|condition| vec![condition]).collect() } else { vec![conditions] })
 }
 
 /// libseccomp's error in the project's words.
@@ -374,16 +338,12 @@ impl<'a> Filter<'a> {
         }
         for rule in &self.rules {
             let added = context.add_rule_conditional(rule.action, rule.syscall, &rule.conditions);
-            added
-                .map_err(lib)
-                .with_context(|| format!("add the rule for {}", rule.name))?;
+            added.map_err(lib).with_context(|| format!("add the rule for {}", rule.name))?;
         }
         let mut file = File::from(memfd_create("seccomp", MemfdFlags::CLOEXEC).context("create a memfd")?);
         context.export_bpf(&file).map_err(lib)?;
         let mut program = Vec::new();
-        file.rewind()
-            .and_then(|()| file.read_to_end(&mut program))
-            .context("read the program")?;
+        file.rewind().and_then(|()| file.read_to_end(&mut program)).context("read the program")?;
         Ok(program)
     }
 }

@@ -73,20 +73,14 @@ fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<()>
         return Err(Error::new(format!("{property}: not the name of a sysctl")));
     }
     if path == "kernel/hostname" && !spec.hostname.is_empty() {
-        return Err(Error::new(format!(
-            "{property}: hostname says the same thing; give one of them"
-        )));
+        return Err(Error::new(format!("{property}: hostname says the same thing; give one of them")));
     }
     match ns_of(path) {
         None => Err(Error::new(format!("{property}: is not in a separate kernel namespace"))),
-        Some(kind) if !ns.is_private(kind) => Err(Error::new(format!(
-            "{property}: not allowed in the host's {} namespace",
-            kind.spec_name()
-        ))
-        .hint(format!(
-            "add {{\"type\": \"{}\"}} to linux.namespaces",
-            kind.spec_name()
-        ))),
+        Some(kind) if !ns.is_private(kind) => {
+            Err(Error::new(format!("{property}: not allowed in the host's {} namespace", kind.spec_name()))
+                .hint(format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.spec_name())))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -97,14 +91,8 @@ mod tests {
 
     #[test]
     fn names_are_read_as_sysctl_reads_them() {
-        assert_eq!(
-            path_of("net.ipv4.conf.eth0/1.forwarding"),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
-        assert_eq!(
-            path_of("net/ipv4/conf/eth0.1/forwarding"),
-            "net/ipv4/conf/eth0.1/forwarding"
-        );
+        assert_eq!(path_of("net.ipv4.conf.eth0/1.forwarding"), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(path_of("net/ipv4/conf/eth0.1/forwarding"), "net/ipv4/conf/eth0.1/forwarding");
     }
 
     #[test]
@@ -120,10 +108,7 @@ mod tests {
             let error = check(path, "p", &spec, &host).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let private = Namespaces::plan(&[crate::spec::config::Namespace {
-            kind: "ipc".into(),
-            path: String::new(),
-        }]);
+        let private = Namespaces::plan(&[crate::spec::config::Namespace { kind: "ipc".into(), path: String::new() }]);
         assert!(check("kernel/shmmax", "p", &spec, &private.unwrap()).is_ok());
     }
 }

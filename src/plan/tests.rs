@@ -50,9 +50,7 @@ fn edited(pointer: &str, value: Value) -> Value {
 }
 
 fn error(document: &Value) -> String {
-    with(document, |request| {
-        plan(&Bump::new(), request).map(|_| ()).unwrap_err().to_string()
-    })
+    with(document, |request| plan(&Bump::new(), request).map(|_| ()).unwrap_err().to_string())
 }
 
 #[test]
@@ -62,27 +60,11 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
     for (pointer, value, expected) in [
         ("/process", json!(null), "process: missing"),
         ("/process/args", json!([]), "process.args: must not be empty"),
-        (
-            "/process/args",
-            json!([""]),
-            "process.args[0]: exec: \"\": executable file not found",
-        ),
-        (
-            "/process/args",
-            json!(["a", "b\0c"]),
-            "process.args[1]: holds a NUL byte",
-        ),
-        (
-            "/process/cwd",
-            json!("relative"),
-            "process.cwd: \"relative\" is not an absolute path",
-        ),
+        ("/process/args", json!([""]), "process.args[0]: exec: \"\": executable file not found"),
+        ("/process/args", json!(["a", "b\0c"]), "process.args[1]: holds a NUL byte"),
+        ("/process/cwd", json!("relative"), "process.cwd: \"relative\" is not an absolute path"),
         ("/process/cwd", json!("/a\0"), "process.cwd: holds a NUL byte"),
-        (
-            "/process/env",
-            json!(["NOVALUE"]),
-            "process.env: \"NOVALUE\" is not NAME=VALUE",
-        ),
+        ("/process/env", json!(["NOVALUE"]), "process.env: \"NOVALUE\" is not NAME=VALUE"),
         ("/process/env", json!(["=x"]), "process.env: \"=x\" is not NAME=VALUE"),
         ("/process/oomScoreAdj", json!(1001), "process.oomScoreAdj: 1001"),
         (
@@ -100,52 +82,20 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             json!([{"type": "RLIMIT_CPU", "soft": 1, "hard": 1}, {"type": "RLIMIT_CPU", "soft": 1, "hard": 1}]),
             "process.rlimits[1].type: RLIMIT_CPU is there twice",
         ),
-        (
-            "/process/capabilities",
-            json!({"effective": ["CAP_CHOWN"]}),
-            "process.capabilities.effective",
-        ),
+        ("/process/capabilities", json!({"effective": ["CAP_CHOWN"]}), "process.capabilities.effective"),
         (
             "/process/apparmorProfile",
             json!("p"),
             "process.apparmorProfile: cannot apply \"p\": AppArmor is not enabled",
         ),
-        (
-            "/process/selinuxLabel",
-            json!("l"),
-            "process.selinuxLabel: SELinux is not enabled",
-        ),
-        (
-            "/process/scheduler",
-            json!({"policy": "SCHED_IDLE"}),
-            "process.scheduler: not supported",
-        ),
-        (
-            "/process/ioPriority",
-            json!({"class": "IOPRIO_CLASS_IDLE"}),
-            "process.ioPriority: not supported",
-        ),
-        (
-            "/process/execCPUAffinity",
-            json!({"initial": "0"}),
-            "process.execCPUAffinity: not supported",
-        ),
+        ("/process/selinuxLabel", json!("l"), "process.selinuxLabel: SELinux is not enabled"),
+        ("/process/scheduler", json!({"policy": "SCHED_IDLE"}), "process.scheduler: not supported"),
+        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE"}), "process.ioPriority: not supported"),
+        ("/process/execCPUAffinity", json!({"initial": "0"}), "process.execCPUAffinity: not supported"),
         ("/hostname", json!("a\0"), "hostname: holds a NUL byte"),
-        (
-            "/mounts",
-            mount(json!({"destination": "/", "type": "tmpfs"})),
-            "mounts[0].destination: a mount on /",
-        ),
-        (
-            "/mounts",
-            mount(json!({"destination": "/../a/..", "type": "tmpfs"})),
-            "mounts[0].destination: a mount on /",
-        ),
-        (
-            "/mounts",
-            mount(json!({"destination": "/a"})),
-            "mounts[0].type: missing",
-        ),
+        ("/mounts", mount(json!({"destination": "/", "type": "tmpfs"})), "mounts[0].destination: a mount on /"),
+        ("/mounts", mount(json!({"destination": "/../a/..", "type": "tmpfs"})), "mounts[0].destination: a mount on /"),
+        ("/mounts", mount(json!({"destination": "/a"})), "mounts[0].type: missing"),
         (
             "/mounts",
             mount(json!({"destination": "/a", "type": "tmpfs", "options": ["tmpcopyup"]})),
@@ -161,11 +111,7 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             mount(json!({"destination": "/a", "type": "bind", "source": "/", "uidMappings": [{"size": 1}]})),
             "mounts[0].uidMappings: idmapped mounts are not supported",
         ),
-        (
-            "/mounts",
-            mount(json!({"destination": "/a", "type": "bind"})),
-            "mounts[0].source: missing",
-        ),
+        ("/mounts", mount(json!({"destination": "/a", "type": "bind"})), "mounts[0].source: missing"),
         (
             "/mounts",
             mount(json!({"destination": "/a", "type": "bind", "source": "/nonexistent"})),
@@ -196,11 +142,7 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             mount(json!({"destination": "/c", "type": "cgroup"})),
             "mount cgroup on /c: the host has no cgroup",
         ),
-        (
-            "/linux/namespaces",
-            json!([{"type": "x"}]),
-            "linux.namespaces[0].type: unknown namespace \"x\"",
-        ),
+        ("/linux/namespaces", json!([{"type": "x"}]), "linux.namespaces[0].type: unknown namespace \"x\""),
         (
             "/linux/namespaces",
             json!([{"type": "ipc"}, {"type": "ipc"}]),
@@ -211,31 +153,19 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             json!([{"type": "ipc", "path": "x"}]),
             "linux.namespaces[0].path: \"x\" is not an absolute path",
         ),
-        (
-            "/linux/namespaces",
-            json!([{"type": "ipc", "path": "/etc/passwd"}]),
-            "/etc/passwd is not a namespace",
-        ),
+        ("/linux/namespaces", json!([{"type": "ipc", "path": "/etc/passwd"}]), "/etc/passwd is not a namespace"),
         (
             "/linux/namespaces",
             json!([{"type": "ipc", "path": "/proc/self/ns/uts"}]),
             "is of type uts, and linux.namespaces[0].type says ipc",
         ),
-        (
-            "/linux/namespaces",
-            json!([{"type": "net", "path": ""}]),
-            "unknown namespace \"net\"",
-        ),
+        ("/linux/namespaces", json!([{"type": "net", "path": ""}]), "unknown namespace \"net\""),
         (
             "/linux/namespaces",
             json!([{"type": "network", "path": "/proc/4194305/ns/net"}]),
             "sandbox gone: /proc/4194305/ns/net: no process 4194305",
         ),
-        (
-            "/linux/namespaces",
-            process_namespaces,
-            "mounts: would be done in the host's mount namespace",
-        ),
+        ("/linux/namespaces", process_namespaces, "mounts: would be done in the host's mount namespace"),
         (
             "/linux/namespaces",
             json!([{"type": "mount"}]),
@@ -246,102 +176,43 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             json!([{"type": "mount"}, {"type": "uts", "path": "/proc/self/ns/uts"}]),
             "hostname: unable to set hostname",
         ),
-        (
-            "/linux/uidMappings",
-            json!([{"size": 1}]),
-            "user namespace isn't enabled in the config",
-        ),
+        ("/linux/uidMappings", json!([{"size": 1}]), "user namespace isn't enabled in the config"),
         (
             "/linux/namespaces",
             json!([{"type": "user"}]),
             "linux.uidMappings: user namespaces enabled, but no mapping found",
         ),
-        (
-            "/linux/timeOffsets",
-            json!({"monotonic": {}}),
-            "linux.timeOffsets: time namespace offsets specified",
-        ),
-        (
-            "/linux/rootfsPropagation",
-            json!("odd"),
-            "linux.rootfsPropagation: unknown propagation \"odd\"",
-        ),
+        ("/linux/timeOffsets", json!({"monotonic": {}}), "linux.timeOffsets: time namespace offsets specified"),
+        ("/linux/rootfsPropagation", json!("odd"), "linux.rootfsPropagation: unknown propagation \"odd\""),
         (
             "/linux/devices",
             json!([{"type": "x", "path": "/dev/x"}]),
             "linux.devices[0].type: unknown device type \"x\"",
         ),
-        (
-            "/linux/devices",
-            json!([{"type": "c", "path": "/dev/x", "major": -1}]),
-            "linux.devices[0].major: -1",
-        ),
-        (
-            "/linux/maskedPaths",
-            json!(["/a\0"]),
-            "linux.maskedPaths[0]: holds a NUL byte",
-        ),
-        (
-            "/linux/readonlyPaths",
-            json!(["/a\0"]),
-            "linux.readonlyPaths[0]: holds a NUL byte",
-        ),
-        (
-            "/linux/sysctl",
-            json!({"kernel.panic": "1"}),
-            "linux.sysctl[\"kernel.panic\"]: is not in a separate",
-        ),
+        ("/linux/devices", json!([{"type": "c", "path": "/dev/x", "major": -1}]), "linux.devices[0].major: -1"),
+        ("/linux/maskedPaths", json!(["/a\0"]), "linux.maskedPaths[0]: holds a NUL byte"),
+        ("/linux/readonlyPaths", json!(["/a\0"]), "linux.readonlyPaths[0]: holds a NUL byte"),
+        ("/linux/sysctl", json!({"kernel.panic": "1"}), "linux.sysctl[\"kernel.panic\"]: is not in a separate"),
         (
             "/linux/sysctl",
             json!({"kernel.hostname": "x"}),
             "linux.sysctl[\"kernel.hostname\"]: hostname says the same thing",
         ),
-        (
-            "/linux/personality",
-            json!({"domain": "LINUX32"}),
-            "linux.personality: not supported",
-        ),
-        (
-            "/linux/memoryPolicy",
-            json!({"mode": "MPOL_BIND"}),
-            "linux.memoryPolicy: not supported",
-        ),
-        (
-            "/linux/intelRdt",
-            json!({"closID": "x"}),
-            "linux.intelRdt: not supported",
-        ),
-        (
-            "/linux/netDevices",
-            json!({"eth0": {}}),
-            "linux.netDevices: not supported",
-        ),
+        ("/linux/personality", json!({"domain": "LINUX32"}), "linux.personality: not supported"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "linux.memoryPolicy: not supported"),
+        ("/linux/intelRdt", json!({"closID": "x"}), "linux.intelRdt: not supported"),
+        ("/linux/netDevices", json!({"eth0": {}}), "linux.netDevices: not supported"),
         (
             "/linux/seccomp",
             json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_NOTIFY"}]}),
             "linux.seccomp: SCMP_ACT_NOTIFY: not supported",
         ),
-        (
-            "/hooks",
-            json!({"poststop": [{"path": "relative"}]}),
-            "hooks.poststop[0].path: \"relative\" is not absolute",
-        ),
-        (
-            "/hooks",
-            json!({"prestart": [{"path": "/x", "timeout": 0}]}),
-            "hooks.prestart[0].timeout: must be greater",
-        ),
-        (
-            "/hooks",
-            json!({"createContainer": [{"path": "/x\0"}]}),
-            "hooks.createContainer[0]",
-        ),
+        ("/hooks", json!({"poststop": [{"path": "relative"}]}), "hooks.poststop[0].path: \"relative\" is not absolute"),
+        ("/hooks", json!({"prestart": [{"path": "/x", "timeout": 0}]}), "hooks.prestart[0].timeout: must be greater"),
+        ("/hooks", json!({"createContainer": [{"path": "/x\0"}]}), "hooks.createContainer[0]"),
     ] {
         let said = error(&edited(pointer, value.clone()));
-        assert!(
-            said.contains(expected),
-            "{pointer} = {value}:\n  said {said}\n  not  {expected}"
-        );
+        assert!(said.contains(expected), "{pointer} = {value}:\n  said {said}\n  not  {expected}");
     }
 }
 
@@ -361,10 +232,7 @@ fn a_user_namespace_that_does_not_own_the_others_is_told_what_it_cannot_mount() 
         "{said}"
     );
     let said = error(&user(&["user", "mount", "network", "pid", "uts"]));
-    assert!(
-        said.contains("mount mqueue on /dev/mqueue: the host's ipc namespace is owned"),
-        "{said}"
-    );
+    assert!(said.contains("mount mqueue on /dev/mqueue: the host's ipc namespace is owned"), "{said}");
 }
 
 #[test]
@@ -374,31 +242,20 @@ fn groups_are_refused_where_setgroups_is_denied() {
         request.setgroups_denied = true;
         plan(&Bump::new(), request).map(|_| ()).unwrap_err().to_string()
     });
-    assert!(
-        said.contains("process.user.additionalGids: setgroups is denied"),
-        "{said}"
-    );
+    assert!(said.contains("process.user.additionalGids: setgroups is denied"), "{said}");
 }
 
 #[test]
 fn root_path_must_be_a_directory_of_the_bundle() {
-    let root = |path: &str| crate::spec::config::Root {
-        path: path.into(),
-        readonly: false,
-    };
+    let root = |path: &str| crate::spec::config::Root { path: path.into(), readonly: false };
     for (path, expected) in [
         ("", "root.path: missing"),
         ("a\0", "root.path: holds a NUL byte"),
-        (
-            "nonexistent",
-            "root.path: rootfs /tmp/nonexistent: No such file or directory",
-        ),
+        ("nonexistent", "root.path: rootfs /tmp/nonexistent: No such file or directory"),
         ("/etc/passwd", "root.path: rootfs /etc/passwd is not a directory"),
         ("/", "root.path: the host's root directory"),
     ] {
-        let said = rootfs::locate("/tmp".as_ref(), Some(&root(path)))
-            .unwrap_err()
-            .to_string();
+        let said = rootfs::locate("/tmp".as_ref(), Some(&root(path))).unwrap_err().to_string();
         assert!(said.contains(expected), "{said}");
     }
 }
@@ -406,10 +263,7 @@ fn root_path_must_be_a_directory_of_the_bundle() {
 /// The position of the first step whose name starts so.
 fn at(plan: &Plan<'_>, name: &str) -> usize {
     let names: Vec<_> = plan.steps.iter().map(describe).collect();
-    names
-        .iter()
-        .position(|step| step.starts_with(name))
-        .unwrap_or_else(|| panic!("no {name} in {names:#?}"))
+    names.iter().position(|step| step.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {names:#?}"))
 }
 
 #[test]
@@ -451,10 +305,7 @@ fn the_order_is_the_kernels() {
 #[test]
 fn a_new_user_namespace_gets_its_maps_before_anything_is_done_in_it() {
     let mut document = example();
-    document["linux"]["namespaces"]
-        .as_array_mut()
-        .unwrap()
-        .extend([json!({"type": "user"}), json!({"type": "time"})]);
+    document["linux"]["namespaces"].as_array_mut().unwrap().extend([json!({"type": "user"}), json!({"type": "time"})]);
     document["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
     document["linux"]["gidMappings"] = document["linux"]["uidMappings"].clone();
     document["linux"]["timeOffsets"] = json!({"monotonic": {"secs": 5}});

@@ -43,12 +43,7 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let got = retry_on_intr(|| {
-            recvmsg(
-                &self.0,
-                &mut [IoSliceMut::new(&mut buf)],
-                &mut ancillary,
-                RecvFlags::CMSG_CLOEXEC,
-            )
+            recvmsg(&self.0, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
         });
         let got = match got {
             // It ended with an answer of ours unread.
@@ -56,9 +51,7 @@ impl Channel {
             other => other.context("receive from the init program")?,
         };
         if got.flags.contains(ReturnFlags::TRUNC) {
-            return Err(Error::new(
-                "receive from the init program: a message of more than its size",
-            ));
+            return Err(Error::new("receive from the init program: a message of more than its size"));
         }
         let fd = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),

@@ -21,14 +21,14 @@ impl Console {
     /// `terminal` of the process against what the caller offers, both ways.
     pub fn plan(terminal: bool, detached: bool, socket: Option<&Path>) -> Result<Self> {
         match (terminal, detached, socket) {
-            (true, true, None) => Err(Error::new(
-                "cannot allocate tty if hilum will detach without setting console socket",
-            )
-            .hint("give --console-socket, or set process.terminal to false")),
-            (false, _, Some(_)) | (true, false, Some(_)) => Err(Error::new(
-                "cannot use console socket if hilum will not detach or allocate tty",
-            )
-            .hint("set process.terminal to true and detach, or leave out --console-socket")),
+            (true, true, None) => {
+                Err(Error::new("cannot allocate tty if hilum will detach without setting console socket")
+                    .hint("give --console-socket, or set process.terminal to false"))
+            }
+            (false, _, Some(_)) | (true, false, Some(_)) => {
+                Err(Error::new("cannot use console socket if hilum will not detach or allocate tty")
+                    .hint("set process.terminal to true and detach, or leave out --console-socket"))
+            }
             (true, true, Some(path)) => connected(path).map(Self::Socket),
             (true, false, None) => Ok(Self::Foreground),
             (false, _, None) => Ok(Self::None),

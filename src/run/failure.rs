@@ -35,10 +35,7 @@ pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
 /// Callers look for these texts, and choose the exit code of `docker run` by them: in lower case, as runc writes them.
 fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
     let name = |args: &hilum_init::step::Strs<'_>| {
-        args.iter()
-            .next()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        args.iter().next().map(|arg| arg.to_string_lossy().into_owned()).unwrap_or_default()
     };
     let reason = errno_text(errno).to_lowercase();
     let text = match step {
@@ -54,10 +51,7 @@ fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
         }
         Step::Exec { args, .. } => format!("exec {}: {reason}", name(args)),
         Step::Chdir { path, .. } => {
-            format!(
-                "chdir to cwd ({:?}) set in config.json failed: {reason}",
-                path.0.to_string_lossy()
-            )
+            format!("chdir to cwd ({:?}) set in config.json failed: {reason}", path.0.to_string_lossy())
         }
         _ => return None,
     };
@@ -108,24 +102,16 @@ pub fn late(state: &State, at: usize, errno: Errno, detail: &str) -> Error {
         "" => Error::from(errno),
         detail => Error::from(errno).replace(format!("{detail} ({})", errno_text(errno).to_lowercase())),
     };
-    let text = format!(
-        "unable to start container process: {name}: {}",
-        cause.to_string().to_lowercase()
-    );
+    let text = format!("unable to start container process: {name}: {}", cause.to_string().to_lowercase());
     cause.replace(text).step(name)
 }
 
 /// The clone itself, or the execution of the init program, failed.
 pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
-    let names: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter(|kind| plan.clone_kinds & kind.flag() != 0)
-        .map(Kind::spec_name)
-        .collect();
-    let error = Error::from(errno).context(format!(
-        "start the container's process with new {} namespaces",
-        names.join(", ")
-    ));
+    let names: Vec<_> =
+        Kind::ALL.into_iter().filter(|kind| plan.clone_kinds & kind.flag() != 0).map(Kind::spec_name).collect();
+    let error =
+        Error::from(errno).context(format!("start the container's process with new {} namespaces", names.join(", ")));
     match errno {
         Errno::INVAL => match missing_in_kernel(plan) {
             Some(missing) => error.hint(format!("this kernel has no {missing} namespaces")),

@@ -30,10 +30,7 @@ pub fn plan(header: &Header<'_>, steps: &[Step<'_>]) -> Result<OwnedFd> {
     for step in steps {
         message = postcard::to_extend(step, message).map_err(encode)?;
         if message.len() > LARGEST_PLAN {
-            return Err(Error::new(format!(
-                "config.json: the plan is larger than {} MiB",
-                LARGEST_PLAN >> 20
-            )));
+            return Err(Error::new(format!("config.json: the plan is larger than {} MiB", LARGEST_PLAN >> 20)));
         }
     }
     sealed(memfd("hilum-plan", MemfdFlags::NOEXEC_SEAL)?, &message).context("write the plan")

@@ -55,10 +55,7 @@ pub fn hold(pidfd: &OwnedFd, signals: &SignalFd, terminal: Option<OwnedFd>) -> R
 
 /// 128 and the signal's number, as shells say it.
 fn exit_code(status: WaitIdStatus) -> i32 {
-    status
-        .exit_status()
-        .or(status.terminating_signal().map(|signal| 128 + signal))
-        .unwrap_or(1)
+    status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
 fn on_signal(signal: i32, pidfd: BorrowedFd<'_>, relay: Option<&Relay>) -> Result<()> {
@@ -109,13 +106,7 @@ impl Relay {
             false => None,
         };
         rustix::io::ioctl_fionbio(&master, true).context("make the terminal non-blocking")?;
-        let it = Self {
-            master,
-            restore,
-            stdin_open: true,
-            master_open: true,
-            pending: Vec::new(),
-        };
+        let it = Self { master, restore, stdin_open: true, master_open: true, pending: Vec::new() };
         if let Some(termios) = &it.restore {
             let mut raw = termios.clone();
             raw.make_raw();
@@ -135,16 +126,8 @@ impl Relay {
     }
 
     fn watch<'f>(&'f self, fds: &mut Vec<PollFd<'f>>) {
-        let stdin = if self.stdin_open && self.pending.is_empty() {
-            PollFlags::IN
-        } else {
-            PollFlags::empty()
-        };
-        let mut master = if self.master_open {
-            PollFlags::IN
-        } else {
-            PollFlags::empty()
-        };
+        let stdin = if self.stdin_open && self.pending.is_empty() { PollFlags::IN } else { PollFlags::empty() };
+        let mut master = if self.master_open { PollFlags::IN } else { PollFlags::empty() };
         if !self.pending.is_empty() {
             master |= PollFlags::OUT;
         }
@@ -161,11 +144,7 @@ impl Relay {
     fn carry(&mut self, events: &[PollFlags]) -> Result<()> {
         let mut events = events.iter().copied();
         let mut event = |watched: bool| events.next().filter(|_| watched).unwrap_or(PollFlags::empty());
-        let master = if self.master_open {
-            event(true)
-        } else {
-            PollFlags::empty()
-        };
+        let master = if self.master_open { event(true) } else { PollFlags::empty() };
         let stdin = event(self.stdin_open && self.pending.is_empty());
         if master.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             self.master_open = self.output()?;
@@ -229,7 +208,5 @@ impl Drop for Relay {
 fn put(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .context("write to stdout")
+    out.write_all(bytes).and_then(|()| out.flush()).context("write to stdout")
 }

@@ -39,13 +39,8 @@ fn one(hook: &Hook, document: &[u8]) -> Result<()> {
     if let Some((name, args)) = hook.args.split_first() {
         command.arg0(name).args(args);
     }
-    command
-        .env_clear()
-        .envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
-    command
-        .stdin(input)
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?);
+    command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.stdin(input).stdout(output.try_clone()?).stderr(output.try_clone()?);
 
     let mut child = command.spawn()?;
     let status = wait(&mut child, hook.timeout)?;
@@ -65,10 +60,7 @@ fn wait(child: &mut Child, timeout: Option<i64>) -> Result<ExitStatus> {
     };
     let pid = Pid::from_raw(child.id() as i32).ok_or_else(|| Error::new("no pid"))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let limit = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
+    let limit = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let ended = rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)))? > 0;
     if ended {
         return Ok(child.wait()?);

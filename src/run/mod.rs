@@ -8,14 +8,14 @@ pub mod foreground;
 pub mod hooks;
 pub mod idmap;
 pub mod notify;
+pub mod start;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
 
 use hilum_init::Header;
 use hilum_init::step::{Point, Step, Words};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub use channel::{Channel, Said};
@@ -28,8 +28,6 @@ use crate::spec::config::Hooks;
 use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use console::Console;
 
-/// The name of the socket at which a created container's process waits.
-const START_SOCKET: &str = "start.sock";
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// What the parent works with while it creates a container.
@@ -58,25 +56,7 @@ impl Created {
     /// Lets the process execute, and returns once it has.
     pub fn execute(&self, state: &State) -> Result<()> {
         self.channel.go()?;
-        await_exec(&self.channel, state)
-    }
-}
-
-/// Listens until the process has executed (the end of the channel, announced) or has said why not.
-pub fn await_exec(channel: &Channel, state: &State) -> Result<()> {
-    let mut executing = false;
-    loop {
-        match channel.next()? {
-            Said::Executing => executing = true,
-            Said::Nothing if executing => return Ok(()),
-            Said::Nothing => return Err(Error::new("the container's process ended before it could execute")),
-            Said::At(Point::HookState) => {
-                let pid = state.process.map_or(Ok(0), |process| inner_pid(process.pid))?;
-                channel.answer(&hooks::document(state, Status::Created, pid)?)?;
-            }
-            Said::Failed { step, errno, detail } => return Err(failure::late(state, step, errno, &detail)),
-            said => return Err(Error::new(format!("the init program said {said:?} out of turn"))),
-        }
+        start::await_exec(&self.channel, state)
     }
 }
 
@@ -99,11 +79,7 @@ impl Creation<'_> {
         self.state.init = Some(InitProgram::of(&program)?);
         let progress = files::Progress::new()?;
         let proc = host_proc()?;
-        let start = if self.wait_for_start {
-            Some(start_socket(self.container.path())?)
-        } else {
-            None
-        };
+        let start = if self.wait_for_start { Some(start::listen_in(self.container.path())?) } else { None };
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
 
@@ -116,10 +92,7 @@ impl Creation<'_> {
                     .context("open cgroup.procs")?,
             );
         }
-        let numbers: Vec<u8> = procs
-            .iter()
-            .flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes())
-            .collect();
+        let numbers: Vec<u8> = procs.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
         let header = Header {
             channel: theirs.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
@@ -130,12 +103,7 @@ impl Creation<'_> {
         };
         let plan = files::plan(&header, &self.plan.steps)?;
 
-        let mut inherit = vec![
-            theirs.as_raw_fd(),
-            progress.file.as_raw_fd(),
-            proc.as_raw_fd(),
-            plan.as_raw_fd(),
-        ];
+        let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), plan.as_raw_fd()];
         inherit.extend(start.iter().map(AsRawFd::as_raw_fd));
         inherit.extend(procs.iter().chain(&self.plan.fds).map(AsRawFd::as_raw_fd));
         let number = std::ffi::CString::new(plan.as_raw_fd().to_string()).unwrap_or_default();
@@ -163,11 +131,7 @@ impl Creation<'_> {
     /// goes on at once, so its state is written while the child is still at work.
     fn record(&mut self, pid: i32) -> Result<()> {
         self.state.process = Some(Identity::of(pid)?);
-        if self.wait_for_start {
-            Ok(())
-        } else {
-            self.container.save(self.state)
-        }
+        if self.wait_for_start { Ok(()) } else { self.container.save(self.state) }
     }
 
     fn converse(&mut self, channel: Channel, progress: &files::Progress, begun: &mut Begun) -> Result<Created> {
@@ -175,11 +139,7 @@ impl Creation<'_> {
         let mut stage_one = self.plan.stage_one;
         let mut deferred = None;
         // Compiled while the child mounts, unless it waits for its id maps first.
-        let mut seccomp = if self.plan.id_maps.is_none() {
-            self.compile_seccomp()?
-        } else {
-            Vec::new()
-        };
+        let mut seccomp = if self.plan.id_maps.is_none() { self.compile_seccomp()? } else { Vec::new() };
         loop {
             let said = match deferred.take_if(|_| !stage_one) {
                 Some(said) => said,
@@ -210,13 +170,7 @@ impl Creation<'_> {
                     begun.hooks = true;
                     let (hooks, pid) = (self.hooks, begun.pid);
                     hooks::run("prestart", &hooks.prestart, self.state, Status::Creating, pid)?;
-                    hooks::run(
-                        "createRuntime",
-                        &hooks.create_runtime,
-                        self.state,
-                        Status::Creating,
-                        pid,
-                    )?;
+                    hooks::run("createRuntime", &hooks.create_runtime, self.state, Status::Creating, pid)?;
                     channel.go()?;
                 }
                 Said::At(Point::HookState) => {
@@ -233,12 +187,7 @@ impl Creation<'_> {
                         self.container.save(self.state)?;
                     }
                     let pidfd = begun.processes.pop().ok_or_else(|| Error::new("no process"))?;
-                    return Ok(Created {
-                        channel,
-                        process,
-                        pidfd,
-                        terminal,
-                    });
+                    return Ok(Created { channel, process, pidfd, terminal });
                 }
                 Said::Failed { step, errno, detail } => {
                     return Err(failure::step(self.plan.steps.get(step), errno, &detail));
@@ -251,17 +200,14 @@ impl Creation<'_> {
     }
 
     fn compile_seccomp(&self) -> Result<Vec<u8>> {
-        self.seccomp
-            .map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
+        self.seccomp.map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
     }
 
     /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
     fn undo(&mut self, begun: &Begun) {
         begun.kill();
         let cgroup = &self.cgroup.cgroup;
-        let removed = cgroup
-            .signal_all(rustix::process::Signal::KILL)
-            .and_then(|()| cgroup.remove());
+        let removed = cgroup.signal_all(rustix::process::Signal::KILL).and_then(|()| cgroup.remove());
         if let Err(e) = removed {
             crate::log::warn(&format!("undo: {e}"));
         }
@@ -302,9 +248,7 @@ impl Begun {
 /// Waits for a child's end.
 pub fn wait(pidfd: std::os::fd::BorrowedFd<'_>) -> Option<rustix::process::WaitIdStatus> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED))
-        .ok()
-        .flatten()
+    rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED)).ok().flatten()
 }
 
 /// A hook that fails after the container's end cannot be undone: it is reported, and the others run (config.md).
@@ -332,20 +276,12 @@ pub fn run_poststart(state: &State) -> Result<()> {
 fn steps_after_ready(steps: &[Step<'_>]) -> StepNames {
     let ready = steps.iter().position(|step| *step == Step::Wait(Point::Ready));
     let first = ready.unwrap_or(steps.len());
-    StepNames {
-        first,
-        names: steps.iter().skip(first).map(describe).collect(),
-    }
+    StepNames { first, names: steps.iter().skip(first).map(describe).collect() }
 }
 
 /// The host's own procfs, for what the child writes there.
 fn host_proc() -> Result<OwnedFd> {
-    let proc = open(
-        "/proc",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .at("open", "/proc")?;
+    let proc = open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", "/proc")?;
     if fstatfs(&proc).at("statfs", "/proc")?.f_type as i64 != PROC_SUPER_MAGIC {
         return Err(Error::new("/proc on this host is not a procfs").hint("mount -t proc proc /proc"));
     }
@@ -357,34 +293,5 @@ pub fn inner_pid(pid: i32) -> Result<i32> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).at("read", &path)?;
     let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    Ok(line
-        .and_then(|line| line.split_whitespace().last())
-        .and_then(|pid| pid.parse().ok())
-        .unwrap_or(pid))
-}
-
-/// Bound through the directory's descriptor: the path of a state directory may be longer than a socket's may be.
-fn start_socket(dir: &Path) -> Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (address, _dir) = start_address(dir)?;
-    bind(&socket, &address).at("bind", dir.join(START_SOCKET))?;
-    listen(&socket, 16).at("listen at", dir.join(START_SOCKET))?;
-    Ok(socket)
-}
-
-fn start_address(dir: &Path) -> Result<(SocketAddrUnix, OwnedFd)> {
-    let fd = open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", dir)?;
-    let path = format!("/proc/self/fd/{}/{START_SOCKET}", fd.as_raw_fd());
-    Ok((SocketAddrUnix::new(path)?, fd))
-}
-
-/// The channel to a created container's process; `None` if nobody waits there any more.
-pub fn knock(dir: &Path) -> Result<Option<Channel>> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (address, _dir) = start_address(dir)?;
-    match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
-        Ok(()) => Ok(Some(Channel::new(socket))),
-        Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(None),
-        Err(errno) => Err(Error::from(errno)).at("connect to", dir.join(START_SOCKET)),
-    }
+    Ok(line.and_then(|line| line.split_whitespace().last()).and_then(|pid| pid.parse().ok()).unwrap_or(pid))
 }

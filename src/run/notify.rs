@@ -76,9 +76,7 @@ fn forward_readiness(socket: &UnixDatagram, pidfd: &OwnedFd, pid: i32, host: &st
         let [message, ended] = fds.map(|fd| !fd.revents().is_empty());
         if message {
             let mut buf = [0; 4096];
-            let len = socket
-                .recv(&mut buf)
-                .context("receive from the container's notify socket")?;
+            let len = socket.recv(&mut buf).context("receive from the container's notify socket")?;
             let text = String::from_utf8_lossy(buf.get(..len).unwrap_or_default()).into_owned();
             if text.lines().any(|line| line == "READY=1") {
                 for message in [format!("MAINPID={pid}\n"), "READY=1\n".to_string()] {

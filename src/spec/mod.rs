@@ -16,11 +16,9 @@ pub fn load(bundle: &Path) -> Result<Spec> {
     let path = bundle.join("config.json");
     let file = match std::fs::File::open(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(
-                Error::new(format!("JSON specification file {} not found", path.display()))
-                    .path(path)
-                    .hint("hilum spec writes an example"),
-            );
+            return Err(Error::new(format!("JSON specification file {} not found", path.display()))
+                .path(path)
+                .hint("hilum spec writes an example"));
         }
         other => other.at("open", &path)?,
     };
@@ -52,9 +50,7 @@ fn check_version(version: &str) -> Result<()> {
     match version.split('.').next() {
         Some("1") if version.split('.').count() >= 3 => Ok(()),
         _ if version.is_empty() => Err(Error::new("ociVersion: missing")),
-        _ => Err(Error::new(format!(
-            "ociVersion: {version:?} is not a version 1.x.y of the runtime specification"
-        ))),
+        _ => Err(Error::new(format!("ociVersion: {version:?} is not a version 1.x.y of the runtime specification"))),
     }
 }
 
@@ -100,10 +96,7 @@ mod tests {
                 "process.capabilities: invalid type: sequence, expected an object",
             ),
             (r#"{"mounts": {}}"#, "mounts: invalid type"),
-            (
-                r#"{"linux": {"resources": {"pids": {"limit": "x"}}}}"#,
-                "linux.resources.pids.limit",
-            ),
+            (r#"{"linux": {"resources": {"pids": {"limit": "x"}}}}"#, "linux.resources.pids.limit"),
             (r#"{"root": {"path": "r""#, "EOF while parsing"),
             ("{} x", "trailing characters"),
         ] {

@@ -45,10 +45,7 @@ impl Container {
             }
             Err(e) => return Err(e).at("create", path),
         }
-        let made = lock(&path)?.map(|lock| Self {
-            path: path.clone(),
-            lock,
-        });
+        let made = lock(&path)?.map(|lock| Self { path: path.clone(), lock });
         let it = made.ok_or_else(|| Error::new(format!("{}: removed by another command", path.display())))?;
         it.save(state).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         Ok(it)
@@ -58,15 +55,8 @@ impl Container {
     /// command that was killed in its first moments has left.
     pub fn open(root: &Path, id: &str) -> Result<(Self, Option<State>)> {
         let path = root.join(id);
-        let missing = || {
-            Error::new("container does not exist")
-                .with_kind(Kind::NotFound)
-                .path(&path)
-        };
-        let it = Self {
-            lock: lock(&path)?.ok_or_else(missing)?,
-            path: path.clone(),
-        };
+        let missing = || Error::new("container does not exist").with_kind(Kind::NotFound).path(&path);
+        let it = Self { lock: lock(&path)?.ok_or_else(missing)?, path: path.clone() };
         let state = read(&path)?;
         Ok((it, state))
     }
@@ -89,9 +79,7 @@ impl Container {
 
     /// Written aside and renamed: a reader sees the old state or the new one.
     pub fn save(&self, state: &State) -> Result<()> {
-        let text = serde_json::to_vec(state)
-            .map_err(|e| Error::new(e.to_string()))
-            .context("write the state")?;
+        let text = serde_json::to_vec(state).map_err(|e| Error::new(e.to_string())).context("write the state")?;
         write_aside(&self.path.join(FILE), &text, 0o600)
     }
 
@@ -142,9 +130,7 @@ pub fn read(path: &Path) -> Result<Option<State>> {
         Ok(meta) if meta.len() > LARGEST => return Err(Error::new(format!("{}: too large", file.display()))),
         Ok(_) => fs::read(&file).at("read", &file)?,
     };
-    let state = serde_json::from_slice(&text)
-        .map_err(|e| Error::new(e.to_string()))
-        .at("read", &file)?;
+    let state = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &file)?;
     Ok(Some(state))
 }
 
@@ -167,11 +153,7 @@ pub fn entries(root: &Path) -> Result<Vec<String>> {
 
 /// `None`: there is no such container, or there was one until a moment ago.
 fn lock(path: &Path) -> Result<Option<OwnedFd>> {
-    let dir = match open(
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    ) {
+    let dir = match open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         other => other.at("open", path)?,
     };
@@ -194,12 +176,9 @@ fn wait_for_lock(dir: &OwnedFd, path: &Path) -> Result<()> {
             Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_BOUND => {}
             Err(Errno::INTR) => continue,
             Err(Errno::WOULDBLOCK) => {
-                return Err(Error::new(format!(
-                    "{}: another command is at work on this container",
-                    path.display()
-                ))
-                .path(path)
-                .hint(format!("it has not ended in {LOCK_BOUND:?}; a hook may hang")));
+                return Err(Error::new(format!("{}: another command is at work on this container", path.display()))
+                    .path(path)
+                    .hint(format!("it has not ended in {LOCK_BOUND:?}; a hook may hang")));
             }
             Err(errno) => return Err(errno).at("lock", path),
         }

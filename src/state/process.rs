@@ -72,10 +72,7 @@ pub struct InitProgram {
 impl InitProgram {
     pub fn of(file: &OwnedFd) -> Result<Self> {
         let stat = rustix::fs::fstat(file)?;
-        Ok(Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-        })
+        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
     }
 
     pub fn is_run_by(&self, process: &Identity) -> bool {
@@ -104,10 +101,7 @@ mod tests {
         let own = Identity::of(std::process::id() as i32).unwrap();
         assert!(own.is_alive());
         assert!(own.open().unwrap().is_some());
-        let other = Identity {
-            start_time: own.start_time + 1,
-            ..own
-        };
+        let other = Identity { start_time: own.start_time + 1, ..own };
         assert!(!other.is_alive());
         assert!(other.open().unwrap().is_none());
     }

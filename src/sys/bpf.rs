@@ -122,14 +122,7 @@ fn load(program: &[Instruction]) -> Result<OwnedFd> {
 fn with_unlimited_memlock<T>(act: impl FnOnce() -> T) -> Option<T> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let before = getrlimit(Resource::Memlock);
-    setrlimit(
-        Resource::Memlock,
-        Rlimit {
-            current: None,
-            maximum: None,
-        },
-    )
-    .ok()?;
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).ok()?;
     let result = act();
     // The container must not inherit it.
     let _ = setrlimit(Resource::Memlock, before);

@@ -36,11 +36,7 @@ impl CloneArgs {
     fn new(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Self {
         // With CLONE_PARENT the exit signal is the parent's own, and must not be given (clone(2)).
         let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
-        let mut args = Self {
-            flags,
-            exit_signal,
-            ..Self::default()
-        };
+        let mut args = Self { flags, exit_signal, ..Self::default() };
         if let Some(cgroup) = cgroup {
             args.flags |= CLONE_INTO_CGROUP;
             args.cgroup = cgroup.as_raw_fd() as u64;
@@ -56,12 +52,7 @@ impl CloneArgs {
 pub fn fork(flags: u64) -> Result<Option<i32>> {
     let args = CloneArgs::new(flags, None);
     // SAFETY: clone3 reads `args`, of the given size; without CLONE_VM the child has its own copy of everything.
-    let pid = unsafe {
-        syscall(
-            __NR_clone3,
-            [&raw const args as usize, size_of::<CloneArgs>(), 0, 0, 0, 0],
-        )?
-    };
+    let pid = unsafe { syscall(__NR_clone3, [&raw const args as usize, size_of::<CloneArgs>(), 0, 0, 0, 0])? };
     Ok((pid != 0).then_some(pid as i32))
 }
 
@@ -145,14 +136,7 @@ extern "C" fn launch_program(launch: *mut Launch) -> ! {
         let empty = c"".as_ptr() as usize;
         let result = syscall(
             __NR_execveat,
-            [
-                it.program as usize,
-                empty,
-                it.argv as usize,
-                it.envp as usize,
-                AT_EMPTY_PATH as usize,
-                0,
-            ],
+            [it.program as usize, empty, it.argv as usize, it.envp as usize, AT_EMPTY_PATH as usize, 0],
         );
         if let Err(errno) = result {
             (&raw mut it.errno).write_volatile(errno.raw_os_error());

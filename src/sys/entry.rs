@@ -32,11 +32,7 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
     // SAFETY: the kernel puts at least one argument there, each NUL-ended.
     let plan = unsafe {
         let count = stack.cast::<usize>().read();
-        if count < 2 {
-            c""
-        } else {
-            CStr::from_ptr(stack.add(2).read())
-        }
+        if count < 2 { c"" } else { CStr::from_ptr(stack.add(2).read()) }
     };
     let _ = hilum_sys::process::unblock_signals();
     hilum_sys::process::exit(hilum_init::main(plan))

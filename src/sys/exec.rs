@@ -21,10 +21,7 @@ pub fn execve<'a>(
     let end = core::iter::once(0);
     let pointers = args.map(|s| s.as_ptr() as usize).chain(end.clone());
     let env_at = pointers.clone().count();
-    for (slot, pointer) in slots
-        .by_ref()
-        .zip(pointers.chain(env.map(|s| s.as_ptr() as usize)).chain(end))
-    {
+    for (slot, pointer) in slots.by_ref().zip(pointers.chain(env.map(|s| s.as_ptr() as usize)).chain(end)) {
         *slot = pointer;
     }
     let argv = scratch.words().as_ptr();
@@ -32,10 +29,7 @@ pub fn execve<'a>(
     // `env_at`; scratch has room for both.
     unsafe {
         let envp = argv.add(env_at);
-        syscall(
-            __NR_execve,
-            [path.as_ptr() as usize, argv as usize, envp as usize, 0, 0, 0],
-        )?;
+        syscall(__NR_execve, [path.as_ptr() as usize, argv as usize, envp as usize, 0, 0, 0])?;
     }
     Err(crate::Errno::INVAL)
 }

@@ -23,17 +23,7 @@ pub fn map_sealed(file: BorrowedFd<'_>) -> Result<&'static [u8]> {
     }
     // SAFETY: a new mapping at an address of the kernel's choice; never unmapped.
     let at = unsafe {
-        syscall(
-            __NR_mmap,
-            [
-                0,
-                len,
-                PROT_READ as usize,
-                MAP_PRIVATE as usize,
-                file.as_raw_fd() as usize,
-                0,
-            ],
-        )?
+        syscall(__NR_mmap, [0, len, PROT_READ as usize, MAP_PRIVATE as usize, file.as_raw_fd() as usize, 0])?
     };
     // SAFETY: `len` readable bytes, which the seals keep unchanged.
     Ok(unsafe { core::slice::from_raw_parts(at as *const u8, len) })
@@ -76,16 +66,10 @@ pub struct Scratch {
 impl Scratch {
     pub fn new(words: usize) -> Result<Self> {
         let bytes = words.max(1) * size_of::<usize>();
-        let (prot, flags) = (
-            (PROT_READ | PROT_WRITE) as usize,
-            (MAP_PRIVATE | MAP_ANONYMOUS) as usize,
-        );
+        let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, (MAP_PRIVATE | MAP_ANONYMOUS) as usize);
         // SAFETY: a new anonymous mapping at an address of the kernel's choice.
         let at = unsafe { syscall(__NR_mmap, [0, bytes, prot, flags, usize::MAX, 0])? };
-        Ok(Self {
-            at: at as *mut usize,
-            words,
-        })
+        Ok(Self { at: at as *mut usize, words })
     }
 
     pub fn words(&mut self) -> &mut [usize] {
@@ -107,11 +91,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` made, to which no reference remains.
-        let _ = unsafe {
-            syscall(
-                __NR_munmap,
-                [self.at as usize, self.words.max(1) * size_of::<usize>(), 0, 0, 0, 0],
-            )
-        };
+        let _ = unsafe { syscall(__NR_munmap, [self.at as usize, self.words.max(1) * size_of::<usize>(), 0, 0, 0, 0]) };
     }
 }

@@ -45,17 +45,7 @@ pub fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<O
     let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | empty | if recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: a NUL-ended path, read only.
     let fd = unsafe {
-        syscall(
-            __NR_open_tree,
-            [
-                dir.as_raw_fd() as usize,
-                path.as_ptr() as usize,
-                flags as usize,
-                0,
-                0,
-                0,
-            ],
-        )?
+        syscall(__NR_open_tree, [dir.as_raw_fd() as usize, path.as_ptr() as usize, flags as usize, 0, 0, 0])?
     };
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })

@@ -23,16 +23,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
-        Kind::User,
-        Kind::Mount,
-        Kind::Pid,
-        Kind::Net,
-        Kind::Ipc,
-        Kind::Uts,
-        Kind::Cgroup,
-        Kind::Time,
-    ];
+    pub const ALL: [Kind; 8] =
+        [Kind::User, Kind::Mount, Kind::Pid, Kind::Net, Kind::Ipc, Kind::Uts, Kind::Cgroup, Kind::Time];
 
     /// The CLONE_NEW… flag, which is also what NS_GET_NSTYPE answers.
     pub const fn flag(self) -> u32 {
@@ -125,12 +117,7 @@ pub fn has_init(pid_ns: BorrowedFd<'_>) -> Result<bool> {
     // _IOR(0xb7, 6, int): the pid, in the caller's namespace, of a process of that one.
     const NS_GET_PID_FROM_PIDNS: usize = 0x8004_b706;
     // SAFETY: the argument is a pid, by value.
-    match unsafe {
-        syscall(
-            __NR_ioctl,
-            [pid_ns.as_raw_fd() as usize, NS_GET_PID_FROM_PIDNS, 1, 0, 0, 0],
-        )
-    } {
+    match unsafe { syscall(__NR_ioctl, [pid_ns.as_raw_fd() as usize, NS_GET_PID_FROM_PIDNS, 1, 0, 0, 0]) } {
         Ok(_) => Ok(true),
         Err(crate::Errno::SRCH) => Ok(false),
         Err(errno) => Err(errno),

@@ -17,10 +17,7 @@ pub fn unblock_signals() -> Result<()> {
     let mask: u64 = 0;
     // SAFETY: a mask of eight bytes, read only.
     unsafe {
-        syscall(
-            __NR_rt_sigprocmask,
-            [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0],
-        )?
+        syscall(__NR_rt_sigprocmask, [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0])?
     };
     Ok(())
 }
@@ -44,24 +41,10 @@ pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
         filter: *const u8,
     }
     let len = u16::try_from(program.len() / 8).map_err(|_| crate::Errno::TOOBIG)?;
-    let prog = Program {
-        len,
-        filter: program.as_ptr(),
-    };
+    let prog = Program { len, filter: program.as_ptr() };
     // SAFETY: the kernel copies `len` instructions of eight bytes from `filter`, and checks them itself.
-    let fd = unsafe {
-        syscall(
-            __NR_seccomp,
-            [
-                SECCOMP_SET_MODE_FILTER,
-                flags as usize,
-                &raw const prog as usize,
-                0,
-                0,
-                0,
-            ],
-        )?
-    };
+    let fd =
+        unsafe { syscall(__NR_seccomp, [SECCOMP_SET_MODE_FILTER, flags as usize, &raw const prog as usize, 0, 0, 0])? };
     let listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
     // SAFETY: with that flag the result is a new descriptor that nobody else knows.
     Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) }))
@@ -71,12 +54,7 @@ pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
 pub fn join_session_keyring(name: &CStr) -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
     // SAFETY: a NUL-ended name, read only.
-    unsafe {
-        syscall(
-            __NR_keyctl,
-            [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0],
-        )?
-    };
+    unsafe { syscall(__NR_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0])? };
     Ok(())
 }
 
@@ -86,12 +64,7 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
         return Err(crate::Errno::BADF);
     }
     // SAFETY: no pointers.
-    unsafe {
-        syscall(
-            __NR_fcntl,
-            [fd as usize, F_SETFD as usize, FD_CLOEXEC as usize, 0, 0, 0],
-        )?
-    };
+    unsafe { syscall(__NR_fcntl, [fd as usize, F_SETFD as usize, FD_CLOEXEC as usize, 0, 0, 0])? };
     // SAFETY: the descriptor is open, and the message gives each number to one owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -42,9 +42,5 @@ pub unsafe fn syscall(number: u32, args: [usize; 6]) -> Result<usize, Errno> {
 
 /// The kernel returns an error as its negated number, of which there are 4095.
 pub(crate) fn check(ret: isize) -> Result<usize, Errno> {
-    if (-4095..0).contains(&ret) {
-        Err(Errno::from_raw_os_error(-ret as i32))
-    } else {
-        Ok(ret as usize)
-    }
+    if (-4095..0).contains(&ret) { Err(Errno::from_raw_os_error(-ret as i32)) } else { Ok(ret as usize) }
 }

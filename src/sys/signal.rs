@@ -51,11 +51,6 @@ impl AsFd for SignalFd {
 pub fn send(pidfd: rustix::fd::BorrowedFd<'_>, signal: i32) -> Result<()> {
     use linux_raw_sys::general::__NR_pidfd_send_signal;
     // SAFETY: no siginfo; the kernel makes it up as kill(2) would.
-    unsafe {
-        syscall(
-            __NR_pidfd_send_signal,
-            [pidfd.as_raw_fd() as usize, signal as usize, 0, 0, 0, 0],
-        )?
-    };
+    unsafe { syscall(__NR_pidfd_send_signal, [pidfd.as_raw_fd() as usize, signal as usize, 0, 0, 0, 0])? };
     Ok(())
 }

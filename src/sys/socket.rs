@@ -20,11 +20,7 @@ pub fn loopback_up() -> Result<()> {
     }
     let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let fd = socket.as_fd().as_raw_fd() as usize;
-    let mut request = IfReq {
-        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        flags: 0,
-        rest: [0; 22],
-    };
+    let mut request = IfReq { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: 0, rest: [0; 22] };
     // SAFETY: both requests read and write a `struct ifreq` of 40 bytes.
     unsafe {
         syscall(__NR_ioctl, [fd, SIOCGIFFLAGS, &raw mut request as usize, 0, 0, 0])?;

@@ -33,11 +33,7 @@ pub fn skip(why: &str) -> bool {
 
 /// How often to repeat a test of a race: seldom by default, often with HILUM_TEST_LONG.
 pub fn rounds(short: u32, long: u32) -> u32 {
-    if std::env::var_os("HILUM_TEST_LONG").is_some() {
-        long
-    } else {
-        short
-    }
+    if std::env::var_os("HILUM_TEST_LONG").is_some() { long } else { short }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,20 +47,12 @@ pub enum Host {
 impl Host {
     /// The host as it is.
     pub fn plain() -> Host {
-        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-            Host::V2
-        } else {
-            Host::V1Hybrid
-        }
+        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { Host::V2 } else { Host::V1Hybrid }
     }
 
     /// Every layout that can be had here.
     pub fn all() -> Vec<Host> {
-        if Host::plain() == Host::V2 {
-            vec![Host::V2]
-        } else {
-            vec![Host::V1Hybrid, Host::V2]
-        }
+        if Host::plain() == Host::V2 { vec![Host::V2] } else { vec![Host::V1Hybrid, Host::V2] }
     }
 
     pub fn command(self, program: &Path) -> Command {
@@ -73,9 +61,7 @@ impl Host {
         }
         let view = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
         let mut command = Command::new("unshare");
-        command
-            .args(["-m", "--propagation", "private", "sh", "-c", view, "sh"])
-            .arg(program);
+        command.args(["-m", "--propagation", "private", "sh", "-c", view, "sh"]).arg(program);
         command
     }
 
@@ -93,9 +79,9 @@ impl Host {
     pub fn has(self, controller: &str) -> bool {
         match self {
             Host::V1Hybrid => self.hierarchy(controller).exists(),
-            Host::V2 => read(&self.hierarchy("").join("cgroup.controllers"))
-                .split_whitespace()
-                .any(|c| c == controller),
+            Host::V2 => {
+                read(&self.hierarchy("").join("cgroup.controllers")).split_whitespace().any(|c| c == controller)
+            }
         }
     }
 }
@@ -118,11 +104,7 @@ impl Out {
     /// Exit code 1, and an error that says `text`.
     #[track_caller]
     pub fn fails(self, text: &str) -> Out {
-        assert_eq!(
-            self.code, 1,
-            "exit code; stdout {:?}, stderr {:?}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, 1, "exit code; stdout {:?}, stderr {:?}", self.stdout, self.stderr);
         assert!(!self.stderr.trim().is_empty(), "an error without a word");
         assert!(self.stderr.contains(text), "{:?} does not say {text:?}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -136,9 +118,7 @@ impl Out {
 
 /// The file's text, or what can be had of it: nothing, if it is not there.
 pub fn read(path: &Path) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 #[track_caller]
@@ -205,10 +185,7 @@ impl HostMount {
     /// `mount` with these arguments, the last of which is the mount point.
     #[track_caller]
     pub fn new(args: &[&str]) -> HostMount {
-        assert!(
-            Command::new("mount").args(args).status().unwrap().success(),
-            "mount {args:?}"
-        );
+        assert!(Command::new("mount").args(args).status().unwrap().success(), "mount {args:?}");
         HostMount(args.last().unwrap().to_string())
     }
 }

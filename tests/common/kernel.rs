@@ -34,9 +34,7 @@ pub fn own_ns(kind: &str) -> String {
 
 /// A field of a text like /proc/PID/status.
 pub fn field<'a>(status: &'a str, name: &str) -> &'a str {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
 }
 
@@ -61,25 +59,14 @@ pub struct Mount {
 
 impl std::fmt::Debug for Mount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Mount {
-            root,
-            point,
-            options,
-            tags,
-            fstype,
-            source,
-            super_options,
-        } = self;
+        let Mount { root, point, options, tags, fstype, source, super_options } = self;
         write!(f, "{root} {point} {options} {tags} - {fstype} {source} {super_options}")
     }
 }
 
 impl Mount {
     pub fn has(&self, option: &str) -> bool {
-        self.options
-            .split(',')
-            .chain(self.super_options.split(','))
-            .any(|o| o == option)
+        self.options.split(',').chain(self.super_options.split(',')).any(|o| o == option)
     }
 }
 
@@ -120,15 +107,9 @@ pub fn cgroup_of(pid: u32, controller: &str) -> String {
     let text = read(&proc(pid, "cgroup"));
     let line = text.lines().find(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
-        parts
-            .next()
-            .is_some_and(|names| names.split(',').any(|n| n == controller))
+        parts.next().is_some_and(|names| names.split(',').any(|n| n == controller))
     });
-    line.unwrap_or_else(|| panic!("no {controller:?} in {text}"))
-        .splitn(3, ':')
-        .nth(2)
-        .unwrap()
-        .to_owned()
+    line.unwrap_or_else(|| panic!("no {controller:?} in {text}")).splitn(3, ':').nth(2).unwrap().to_owned()
 }
 
 /// Every cgroup directory, in any hierarchy, whose name has this text.
@@ -156,10 +137,7 @@ fn find_dirs(dir: &Path, text: &str, depth: u32, found: &mut Vec<PathBuf>) {
 
 /// All that a container, with the things of its test in `dir`, has left on the host.
 pub fn leftovers(id: &str, dir: &Path, root: &Path) -> Vec<String> {
-    let mut left: Vec<String> = cgroups_named(id)
-        .iter()
-        .map(|p| format!("cgroup {}", p.display()))
-        .collect();
+    let mut left: Vec<String> = cgroups_named(id).iter().map(|p| format!("cgroup {}", p.display())).collect();
     let dir = dir.display().to_string();
     let own = read(Path::new("/proc/self/mountinfo"));
     left.extend(own.lines().filter(|l| l.contains(&dir)).map(|l| format!("mount {l}")));
@@ -172,11 +150,7 @@ pub fn leftovers(id: &str, dir: &Path, root: &Path) -> Vec<String> {
             continue;
         };
         // A zombie waits for its parent, which may be the init of a pid namespace that reaps nothing.
-        if read(&proc.join("stat"))
-            .rsplit(") ")
-            .next()
-            .is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
-        {
+        if read(&proc.join("stat")).rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z')) {
             continue;
         }
         let cmdline = read(&proc.join("cmdline")).replace('\0', " ");

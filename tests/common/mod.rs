@@ -66,15 +66,8 @@ impl Container {
     /// Sets one property, named by a JSON pointer without the first slash: `process/user/uid`.
     pub fn set(mut self, pointer: &str, value: Value) -> Container {
         let (parent, key) = pointer.rsplit_once('/').unwrap_or(("", pointer));
-        let parent = if parent.is_empty() {
-            String::new()
-        } else {
-            format!("/{parent}")
-        };
-        let object = self
-            .config
-            .pointer_mut(&parent)
-            .unwrap_or_else(|| panic!("no {parent}"));
+        let parent = if parent.is_empty() { String::new() } else { format!("/{parent}") };
+        let object = self.config.pointer_mut(&parent).unwrap_or_else(|| panic!("no {parent}"));
         match object {
             Value::Array(items) => items[key.parse::<usize>().unwrap()] = value,
             _ => object[key] = value,
@@ -87,11 +80,7 @@ impl Container {
         if self.config.pointer(&format!("/{pointer}")).is_none() {
             self = self.set(pointer, json!([]));
         }
-        self.config
-            .pointer_mut(&format!("/{pointer}"))
-            .and_then(Value::as_array_mut)
-            .unwrap()
-            .push(value);
+        self.config.pointer_mut(&format!("/{pointer}")).and_then(Value::as_array_mut).unwrap().push(value);
         self
     }
 
@@ -123,21 +112,13 @@ impl Container {
     }
 
     pub fn write_config(&self) {
-        fs::write(
-            self.bundle().join("config.json"),
-            serde_json::to_vec_pretty(&self.config).unwrap(),
-        )
-        .unwrap();
+        fs::write(self.bundle().join("config.json"), serde_json::to_vec_pretty(&self.config).unwrap()).unwrap();
     }
 
     /// The program under test with `--root` and `args`, in the bundle.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.host.command(&program());
-        command
-            .arg("--root")
-            .arg(self.root())
-            .args(args)
-            .current_dir(self.bundle());
+        command.arg("--root").arg(self.root()).args(args).current_dir(self.bundle());
         command
     }
 
@@ -148,20 +129,10 @@ impl Container {
     /// Runs a command of ours within the time limit. Its output goes to files: a created container keeps them open.
     pub fn finish_call(&self, mut command: Command, stdin: Stdio) -> Out {
         let n = self.calls.replace(self.calls.get() + 1);
-        let (out, err) = (
-            self.dir().join(format!("stdout.{n}")),
-            self.dir().join(format!("stderr.{n}")),
-        );
-        command
-            .stdin(stdin)
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&err).unwrap());
+        let (out, err) = (self.dir().join(format!("stdout.{n}")), self.dir().join(format!("stderr.{n}")));
+        command.stdin(stdin).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let code = wait_within(&mut command.spawn().unwrap(), LIMIT, &format!("{command:?}"));
-        Out {
-            code,
-            stdout: read(&out),
-            stderr: read(&err),
-        }
+        Out { code, stdout: read(&out), stderr: read(&err) }
     }
 
     fn verb(&self, verb: &str, flags: &[&str]) -> Out {
@@ -198,9 +169,7 @@ impl Container {
         self.create().start();
         // All of them are busybox; before, it is the runtime.
         let exe = proc(self.pid(), "exe");
-        eventually("the process runs", || {
-            fs::read_link(&exe).is_ok_and(|path| path.ends_with("bin/busybox"))
-        });
+        eventually("the process runs", || fs::read_link(&exe).is_ok_and(|path| path.ends_with("bin/busybox")));
         self
     }
 
@@ -231,9 +200,7 @@ impl Container {
     }
 
     pub fn says(&self, text: &str) -> &Container {
-        eventually(&format!("the container prints {text:?}"), || {
-            self.output().contains(text)
-        });
+        eventually(&format!("the container prints {text:?}"), || self.output().contains(text));
         self
     }
 
@@ -274,23 +241,13 @@ impl Drop for Container {
 fn make_rootfs(rootfs: &Path) {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
     let applets = APPLETS.get_or_init(|| {
-        let out = Command::new("busybox")
-            .arg("--list")
-            .output()
-            .expect("busybox-static is installed");
-        String::from_utf8(out.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        let out = Command::new("busybox").arg("--list").output().expect("busybox-static is installed");
+        String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
     });
     for dir in ["bin", "proc", "sys", "dev", "tmp", "etc", "root"] {
         fs::create_dir_all(rootfs.join(dir)).unwrap();
     }
-    let busybox = ["/usr/bin/busybox", "/bin/busybox"]
-        .into_iter()
-        .find(|p| Path::new(p).exists())
-        .unwrap();
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"].into_iter().find(|p| Path::new(p).exists()).unwrap();
     fs::copy(busybox, rootfs.join("bin/busybox")).unwrap();
     for applet in applets.iter().filter(|a| *a != "busybox") {
         symlink("busybox", rootfs.join("bin").join(applet)).unwrap();

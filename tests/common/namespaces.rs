@@ -10,10 +10,7 @@ impl Container {
     }
 
     pub fn without_namespace(mut self, kind: &str) -> Container {
-        self.config["linux"]["namespaces"]
-            .as_array_mut()
-            .unwrap()
-            .retain(|n| n["type"] != kind);
+        self.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != kind);
         self
     }
 
@@ -24,14 +21,8 @@ impl Container {
     /// A user namespace that maps the container's ids 0 to 65535 to the host's 100000 and up, and a file system for it.
     pub fn in_user_namespace(self) -> Container {
         let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-        let out = Command::new("chown")
-            .args(["-Rh", "100000:100000"])
-            .arg(self.rootfs())
-            .status()
-            .unwrap();
+        let out = Command::new("chown").args(["-Rh", "100000:100000"]).arg(self.rootfs()).status().unwrap();
         assert!(out.success());
-        self.namespace(json!({ "type": "user" }))
-            .set("linux/uidMappings", map.clone())
-            .set("linux/gidMappings", map)
+        self.namespace(json!({ "type": "user" })).set("linux/uidMappings", map.clone()).set("linux/gidMappings", map)
     }
 }

@@ -39,31 +39,16 @@ const JUMP_BITS_SET: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
 fn load(offset: u32) -> Instruction {
-    Instruction {
-        code: LOAD,
-        if_true: 0,
-        if_false: 0,
-        operand: offset,
-    }
+    Instruction { code: LOAD, if_true: 0, if_false: 0, operand: offset }
 }
 
 fn jump(code: u16, operand: u32, if_true: u8, if_false: u8) -> Instruction {
-    Instruction {
-        code,
-        if_true,
-        if_false,
-        operand,
-    }
+    Instruction { code, if_true, if_false, operand }
 }
 
 fn return_enosys() -> Instruction {
     const SECCOMP_RET_ERRNO: u32 = 0x0005_0000;
-    Instruction {
-        code: RETURN,
-        if_true: 0,
-        if_false: 0,
-        operand: SECCOMP_RET_ERRNO | ENOSYS as u32,
-    }
+    Instruction { code: RETURN, if_true: 0, if_false: 0, operand: SECCOMP_RET_ERRNO | ENOSYS as u32 }
 }
 
 /// The instructions to put before libseccomp's; none if the default action lets new system calls through.
@@ -73,27 +58,15 @@ pub(super) fn stub(filter: &Filter<'_>) -> Vec<u8> {
         ScmpAction::Allow | ScmpAction::Log | ScmpAction::Trace(_) | ScmpAction::Errno(ENOSYS) => return Vec::new(),
         _ => {}
     }
-    let sections = filter
-        .archs
-        .iter()
-        .filter_map(|arch| Some(section(arch, newest(filter, arch)?)));
-    sections
-        .flatten()
-        .flat_map(|instruction| instruction.to_bytes())
-        .collect()
+    let sections = filter.archs.iter().filter_map(|arch| Some(section(arch, newest(filter, arch)?)));
+    sections.flatten().flat_map(|instruction| instruction.to_bytes()).collect()
 }
 
 /// The highest number that the profile names on this architecture. libseccomp's numbers for calls that do not exist
 /// there are negative.
 fn newest(filter: &Filter<'_>, arch: &Arch) -> Option<u32> {
-    let numbers = filter
-        .names
-        .iter()
-        .filter_map(|name| ScmpSyscall::from_name_by_arch(name, arch.scmp).ok());
-    numbers
-        .filter_map(|number| u32::try_from(number.as_raw_syscall()).ok())
-        .max()
-        .filter(|number| *number > 0)
+    let numbers = filter.names.iter().filter_map(|name| ScmpSyscall::from_name_by_arch(name, arch.scmp).ok());
+    numbers.filter_map(|number| u32::try_from(number.as_raw_syscall()).ok()).max().filter(|number| *number > 0)
 }
 
 /// Written from its end: a jump out of the section is over all that is there already.

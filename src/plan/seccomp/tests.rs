@@ -26,12 +26,7 @@ fn compiled(json: serde_json::Value) -> Vec<u8> {
 }
 
 fn native() -> u32 {
-    ARCHS
-        .iter()
-        .find(|(_, arch)| arch.scmp == ScmpArch::native())
-        .unwrap()
-        .1
-        .audit
+    ARCHS.iter().find(|(_, arch)| arch.scmp == ScmpArch::native()).unwrap().1.audit
 }
 
 fn number(name: &str) -> u32 {
@@ -50,10 +45,7 @@ fn run(program: &[u8], arch: u32, number: u32, args: [u64; 6]) -> u32 {
     let (mut a, mut pc) = (0u32, 0usize);
     loop {
         let instruction = &program[pc * 8..pc * 8 + 8];
-        let (code, k) = (
-            u16::from_ne_bytes([instruction[0], instruction[1]]),
-            word(instruction, 4),
-        );
+        let (code, k) = (u16::from_ne_bytes([instruction[0], instruction[1]]), word(instruction, 4));
         pc += 1;
         let mut branch = |holds: bool| pc += usize::from(instruction[if holds { 2 } else { 3 }]);
         match code {
@@ -87,34 +79,16 @@ macro_rules! rules {
 fn names_the_property_it_rejects() {
     let allow = || serde_json::json!({"names": ["read"], "action": "SCMP_ACT_ALLOW"});
     let cases = [
-        (
-            rules!("", {"names": ["read"], "action": "SCMP_ACT_ALLOW"}),
-            "defaultAction: unknown action \"\"",
-        ),
-        (
-            rules!("SCMP_ACT_FOO",),
-            "defaultAction: unknown action \"SCMP_ACT_FOO\"",
-        ),
-        (
-            rules!("SCMP_ACT_NOTIFY",),
-            "defaultAction: SCMP_ACT_NOTIFY cannot be the default action",
-        ),
-        (
-            rules!("SCMP_ACT_ERRNO", ; "defaultErrnoRet": 4096),
-            "defaultErrnoRet: 4096 is not in 0 to 4095",
-        ),
-        (
-            rules!("SCMP_ACT_TRACE", ; "defaultErrnoRet": 65536),
-            "defaultErrnoRet: 65536 is not in 0 to 65535",
-        ),
+        (rules!("", {"names": ["read"], "action": "SCMP_ACT_ALLOW"}), "defaultAction: unknown action \"\""),
+        (rules!("SCMP_ACT_FOO",), "defaultAction: unknown action \"SCMP_ACT_FOO\""),
+        (rules!("SCMP_ACT_NOTIFY",), "defaultAction: SCMP_ACT_NOTIFY cannot be the default action"),
+        (rules!("SCMP_ACT_ERRNO", ; "defaultErrnoRet": 4096), "defaultErrnoRet: 4096 is not in 0 to 4095"),
+        (rules!("SCMP_ACT_TRACE", ; "defaultErrnoRet": 65536), "defaultErrnoRet: 65536 is not in 0 to 65535"),
         (
             rules!("SCMP_ACT_ALLOW", ; "architectures": ["SCMP_ARCH_VAX"]),
             "architectures[0]: unknown architecture \"SCMP_ARCH_VAX\"",
         ),
-        (
-            rules!("SCMP_ACT_ALLOW", ; "flags": ["SECCOMP_FILTER_FLAG_LOG", "FOO"]),
-            "flags[1]: unknown flag \"FOO\"",
-        ),
+        (rules!("SCMP_ACT_ALLOW", ; "flags": ["SECCOMP_FILTER_FLAG_LOG", "FOO"]), "flags[1]: unknown flag \"FOO\""),
         (
             rules!("SCMP_ACT_ALLOW", ; "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
             "flags[0]: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with the action SCMP_ACT_NOTIFY",
@@ -212,17 +186,8 @@ fn allows_denies_and_skips_what_it_does_not_know() {
 #[test]
 fn compares_all_64_bits_with_every_operator() {
     const VALUE: u64 = 0x1234_5678_9abc_def0;
-    let samples = [
-        0,
-        1,
-        VALUE - 1,
-        VALUE,
-        VALUE + 1,
-        VALUE & 0xffff_ffff,
-        VALUE & !0xffff_ffff,
-        VALUE + (1 << 32),
-        u64::MAX,
-    ];
+    let samples =
+        [0, 1, VALUE - 1, VALUE, VALUE + 1, VALUE & 0xffff_ffff, VALUE & !0xffff_ffff, VALUE + (1 << 32), u64::MAX];
     type Holds = fn(u64) -> bool;
     let operators: [(&str, Holds); 6] = [
         ("SCMP_CMP_NE", |arg| arg != VALUE),
@@ -305,12 +270,9 @@ fn other_architectures_have_their_own_numbers() {
     }
     // Only the native one: a call by another architecture's convention is none that the profile could have meant.
     let program = compiled(rules!("SCMP_ACT_ERRNO", {"names": ["getppid"], "action": "SCMP_ACT_ALLOW"}));
-    for (arch, number, answer) in [
-        (X86_64, 110, ALLOW),
-        (X86_64, 111, errno(38)),
-        (I386, 64, KILL_THREAD),
-        (X86_64, X32 | 110, KILL_THREAD),
-    ] {
+    for (arch, number, answer) in
+        [(X86_64, 110, ALLOW), (X86_64, 111, errno(38)), (I386, 64, KILL_THREAD), (X86_64, X32 | 110, KILL_THREAD)]
+    {
         assert_eq!(run(&program, arch, number, [0; 6]), answer, "{arch:#x} {number}");
     }
 }
@@ -345,10 +307,7 @@ fn translates_the_flags() {
     let absent = profile(serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW"}));
     assert_eq!(plan(&absent).unwrap().unwrap().flags(), SPEC_ALLOW);
     assert_eq!(flags(&["SECCOMP_FILTER_FLAG_TSYNC"]), 0);
-    assert_eq!(
-        flags(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]),
-        LOG | SPEC_ALLOW
-    );
+    assert_eq!(flags(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]), LOG | SPEC_ALLOW);
 }
 
 #[test]
@@ -371,22 +330,14 @@ fn the_tables_are_sorted_and_the_library_knows_every_name() {
 /// A profile of the usual size gets the binary tree, and means the same.
 #[test]
 fn a_long_profile_is_searched_as_a_tree() {
-    let names: Vec<String> = (0..450)
-        .step_by(2)
-        .filter_map(|n| ScmpSyscall::from_raw_syscall(n).get_name().ok())
-        .collect();
+    let names: Vec<String> =
+        (0..450).step_by(2).filter_map(|n| ScmpSyscall::from_raw_syscall(n).get_name().ok()).collect();
     assert!(names.len() > 150);
     let program = compiled(rules!("SCMP_ACT_ERRNO", {"names": names, "action": "SCMP_ACT_ALLOW"}));
     let newest = names.iter().map(|name| number(name)).max().unwrap();
     for n in 0..500 {
-        let listed = ScmpSyscall::from_raw_syscall(n)
-            .get_name()
-            .is_ok_and(|name| names.contains(&name));
-        let answer = if listed {
-            ALLOW
-        } else {
-            errno(if n as u32 > newest { 38 } else { 1 })
-        };
+        let listed = ScmpSyscall::from_raw_syscall(n).get_name().is_ok_and(|name| names.contains(&name));
+        let answer = if listed { ALLOW } else { errno(if n as u32 > newest { 38 } else { 1 }) };
         assert_eq!(run(&program, native(), n as u32, [0; 6]), answer, "{n}");
     }
 }

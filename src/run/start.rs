@@ -1,0 +1,59 @@
+//! How a created container's process is told to execute: it waits at a socket in the container's directory.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use hilum_init::step::Point;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+
+use super::{Channel, Said, failure, hooks, inner_pid};
+use crate::error::{Context, Error, Result};
+use crate::state::{State, Status};
+
+/// The name of the socket at which a created container's process waits.
+const START_SOCKET: &str = "start.sock";
+
+/// Bound through the directory's descriptor: the path of a state directory may be longer than a socket's may be.
+pub fn listen_in(dir: &Path) -> Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (address, _dir) = address_in(dir)?;
+    bind(&socket, &address).at("bind", dir.join(START_SOCKET))?;
+    listen(&socket, 16).at("listen at", dir.join(START_SOCKET))?;
+    Ok(socket)
+}
+
+fn address_in(dir: &Path) -> Result<(SocketAddrUnix, OwnedFd)> {
+    let fd = open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", dir)?;
+    let path = format!("/proc/self/fd/{}/{START_SOCKET}", fd.as_raw_fd());
+    Ok((SocketAddrUnix::new(path)?, fd))
+}
+
+/// The channel to a created container's process; `None` if nobody waits there any more.
+pub fn knock(dir: &Path) -> Result<Option<Channel>> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (address, _dir) = address_in(dir)?;
+    match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+        Ok(()) => Ok(Some(Channel::new(socket))),
+        Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::from(errno)).at("connect to", dir.join(START_SOCKET)),
+    }
+}
+
+/// Listens until the process has executed (the end of the channel, announced) or has said why not.
+pub fn await_exec(channel: &Channel, state: &State) -> Result<()> {
+    let mut executing = false;
+    loop {
+        match channel.next()? {
+            Said::Executing => executing = true,
+            Said::Nothing if executing => return Ok(()),
+            Said::Nothing => return Err(Error::new("the container's process ended before it could execute")),
+            Said::At(Point::HookState) => {
+                let pid = state.process.map_or(Ok(0), |process| inner_pid(process.pid))?;
+                channel.answer(&hooks::document(state, Status::Created, pid)?)?;
+            }
+            Said::Failed { step, errno, detail } => return Err(failure::late(state, step, errno, &detail)),
+            said => return Err(Error::new(format!("the init program said {said:?} out of turn"))),
+        }
+    }
+}
