@@ -37,7 +37,11 @@ fn creation(command: Command) -> Command {
     command
         .arg(bundle())
         .arg(option("console-socket", "PATH", "send the master of the container's terminal to this unix socket"))
-        .arg(option("pidfd-socket", "PATH", "send a pidfd of the container's process to this unix socket"))
+        .arg(option(
+            "pidfd-socket",
+            "PATH",
+            "send a pidfd of the container's process to this unix socket (not supported yet)",
+        ))
         .arg(option("pid-file", "PATH", "write the pid of the container's process to this file"))
         .arg(flag("no-pivot", "do not use pivot_root (for a host that runs from an initramfs)"))
         .arg(flag("no-new-keyring", "keep the caller's session keyring"))
@@ -82,12 +86,14 @@ fn hilum() -> Command {
     Command::new("hilum")
         .about("hilum runs OCI containers, and makes the pod its own business")
         .disable_version_flag(true)
+        // As with Go's flags, the last of several wins.
+        .args_override_self(true)
         .arg_required_else_help(true)
         .arg(option("root", "DIR", "where the state of containers is kept [default: /run/hilum]"))
         .arg(option("log", "PATH", "append the log to this file [default: stderr]"))
         .arg(option("log-format", "FORMAT", "text or json [default: text]").value_parser(["text", "json"]))
         .arg(flag("debug", "log more"))
-        .arg(flag("systemd-cgroup", "let systemd manage the cgroups"))
+        .arg(flag("systemd-cgroup", "let systemd manage the cgroups (not supported yet)"))
         .arg(
             option("rootless", "WHEN", "ignore cgroup permission errors: true, false or auto [default: auto]")
                 .value_parser(["true", "false", "auto"]),

@@ -38,10 +38,15 @@ pub fn warn(message: &str) {
     write("warning", message, None);
 }
 
-/// The end of a command: one line of level `error`, and on stderr as well if the log is elsewhere.
+/// One line of level `error`.
+pub fn record(error: &Error) {
+    write("error", &error.to_string(), Some(error));
+}
+
+/// The end of a command: its error in the log, and on stderr as well if the log is elsewhere.
 pub fn fatal(error: &Error) {
     let message = error.to_string();
-    write("error", &message, Some(error));
+    record(error);
     if CONFIG.get().is_some_and(|config| config.path.is_some()) {
         complain(&message);
     }

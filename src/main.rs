@@ -13,7 +13,11 @@ fn run() -> i32 {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
-            return i32::from(error.use_stderr());
+            if !error.use_stderr() {
+                return 0;
+            }
+            command::log_usage_error(&args, &error);
+            return 1;
         }
     };
     match command::dispatch(&matches) {

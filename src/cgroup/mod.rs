@@ -66,6 +66,16 @@ impl Cgroup {
         self.directories.iter().any(Directory::exists)
     }
 
+    /// What of it a caller without privileges may make, as far as can be told beforehand: to be there, a directory needs
+    /// a parent that one may write to.
+    pub fn within_reach(&self) -> Cgroup {
+        let is_ours = |directory: &&Directory| {
+            let existing = directory.path.ancestors().find(|path| path.exists());
+            existing.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok())
+        };
+        Cgroup { directories: self.directories.iter().filter(is_ours).cloned().collect() }
+    }
+
     /// Changes the limits of a running container. Its device rules stay.
     pub fn update(&self, resources: &Resources) -> Result<()> {
         let writes = resources::writes(self, resources)?;

@@ -38,15 +38,17 @@ impl Made {
     }
 }
 
-pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: bool) -> Result<Made> {
+pub fn make(
+    global: &Global,
+    args: &ArgMatches,
+    (preserve, listen_env): (u32, Vec<String>),
+    detached: bool,
+    wait_for_start: bool,
+) -> Result<Made> {
     let id = super::id(args)?;
     if text(args, "pidfd-socket").is_some() {
         return Err(Error::new("--pidfd-socket: not supported"));
     }
-    let preserve = args.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
-    let (listen_fds, listen_env) = listen_fds();
-    let preserve = preserve + listen_fds;
-    check_open(preserve)?;
     if global.root.join(id).exists() {
         return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
     }
@@ -67,7 +69,7 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
         log::warn(warning);
     }
     let seccomp = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
-    let planned = cgroup.cgroup.clone();
+    let planned = if global.rootless { cgroup.cgroup.within_reach() } else { cgroup.cgroup.clone() };
     let arena = Bump::new();
     let request = Request {
         spec: &spec,
@@ -82,6 +84,7 @@ pub fn make(global: &Global, args: &ArgMatches, detached: bool, wait_for_start: 
         wait_for_start,
         seccomp: seccomp.as_ref(),
         cgroup: &planned,
+        rootless: global.rootless,
         in_user_namespace: in_user_namespace(),
         setgroups_denied: setgroups_denied(&spec),
         selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
@@ -153,14 +156,17 @@ fn listen_fds() -> (u32, Vec<String>) {
     }
 }
 
-/// A descriptor that the caller has not opened would be one of our own by the time it is passed on.
-fn check_open(preserve: u32) -> Result<()> {
-    for fd in 3..3 + preserve {
-        fcntl_getfd(hilum_sys::process::borrow(fd as i32))
+/// How many descriptors the container keeps, and what its environment says of them. To be asked before any of our own
+/// is opened: one that the caller has not opened would be taken for it.
+pub fn preserved(args: &ArgMatches) -> Result<(u32, Vec<String>)> {
+    let (listen, env) = listen_fds();
+    let preserve = listen.saturating_add(args.get_one::<u32>("preserve-fds").copied().unwrap_or(0));
+    for fd in 3..3u32.saturating_add(preserve) {
+        fcntl_getfd(hilum_sys::process::borrow(i32::try_from(fd).unwrap_or(i32::MAX)))
             .map_err(Error::from)
             .context(format!("--preserve-fds: file descriptor {fd} is not open"))?;
     }
-    Ok(())
+    Ok((preserve, env))
 }
 
 /// In a user namespace whose group map was written without privilege, now or by whoever made ours.

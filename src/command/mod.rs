@@ -12,6 +12,7 @@ mod start;
 mod state;
 mod version;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ use std::sync::OnceLock;
 use clap::ArgMatches;
 
 use crate::error::{Context, Error, Result};
-use crate::{log, state as store};
+use crate::{cli, log, state as store};
 
 /// What the options before the command say.
 pub struct Global {
@@ -27,12 +28,26 @@ pub struct Global {
     pub rootless: bool,
 }
 
-pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
+/// The log gets the one line that says what is wrong, if it is known where the log is; people have seen it on stderr.
+pub fn log_usage_error(args: &[OsString], error: &clap::Error) {
+    let Ok(matches) = cli::command().ignore_errors(true).try_get_matches_from(args) else { return };
+    if text(&matches, "log").is_some() && init_log(&matches).is_ok() {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        log::record(&Error::new(line.strip_prefix("error: ").unwrap_or(line)));
+    }
+}
+
+fn init_log(matches: &ArgMatches) -> Result<()> {
     log::init(log::Config {
         path: text(matches, "log").filter(|path| *path != "/dev/stderr").map(PathBuf::from),
         json: text(matches, "log-format") == Some("json"),
         debug: matches.get_flag("debug"),
-    })?;
+    })
+}
+
+pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
+    init_log(matches)?;
     if matches.get_flag("version") {
         return version::run();
     }

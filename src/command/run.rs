@@ -10,6 +10,7 @@ use crate::run::{foreground, notify, run_poststart};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let detach = args.get_flag("detach");
+    let preserved = creation::preserved(args)?;
     // Before there is a process that a signal could be meant for.
     let signals = match detach {
         true => None,
@@ -18,7 +19,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     if !detach && !args.get_flag("no-subreaper") {
         rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
     }
-    let mut made = creation::make(global, args, detach, false)?;
+    let mut made = creation::make(global, args, preserved, detach, false)?;
     let executed = execute(&made, args).and_then(|()| run_poststart(&made.state));
     if let Err(error) = executed {
         made.undo();

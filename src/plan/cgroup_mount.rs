@@ -8,7 +8,7 @@ use hilum_sys::namespace::Kind;
 use super::namespace::Namespaces;
 use super::options::{self, Options};
 use super::{Builder, Request};
-use crate::cgroup::{Directory, Version};
+use crate::cgroup::{Directory, Version, host_is_unified};
 use crate::error::{Error, Result};
 
 const PROPERTY: &str = "mounts (cgroup)";
@@ -22,11 +22,17 @@ pub fn plan<'a>(
     remounts: &mut Vec<Step<'a>>,
 ) -> Result<()> {
     let cgroup = req.cgroup;
-    if cgroup.directories.is_empty() {
+    if cgroup.directories.is_empty() && !req.rootless {
         return Err(Error::new(format!(
             "mount cgroup on {target}: the host has no cgroup file system that it could show"
         ))
         .hint("remove the mount, or give the container a cgroup"));
+    }
+    if cgroup.directories.is_empty() && host_is_unified() {
+        let attr = Attr { set: options.attr.set | options::RDONLY, clear: options.attr.clear };
+        let step = bind(b, Path::new("/sys/fs/cgroup"), target, attr, options.propagation)?;
+        b.push(step);
+        return Ok(());
     }
     if cgroup.is_unified() {
         for directory in &cgroup.directories {

@@ -55,7 +55,9 @@ pub struct Request<'s> {
     /// Where the container's own notify socket will be; shown to it as /run/notify.
     pub notify_dir: Option<PathBuf>,
     pub seccomp: Option<&'s seccomp::Filter<'s>>,
+    /// What there will be of it; nothing, for a rootless runtime that may not make any.
     pub cgroup: &'s crate::cgroup::Cgroup,
+    pub rootless: bool,
     /// The runtime runs in a user namespace itself: no mknod, whatever the container's namespaces.
     pub in_user_namespace: bool,
     pub setgroups_denied: bool,

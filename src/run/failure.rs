@@ -9,6 +9,8 @@ use crate::error::{Error, errno_text};
 use crate::plan::{Plan, describe};
 use crate::state::State;
 
+const OLD_KERNEL: &str = "hilum needs Linux 5.10 or newer";
+
 /// The errno of a step, with what the step was doing, on which path, and what helps.
 pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
     let Some(step) = step else {
@@ -89,6 +91,7 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
         (Step::Unshare { .. } | Step::Fork { .. }, Errno::NOSPC) => {
             Some("a limit of /proc/sys/user/max_*_namespaces is reached")
         }
+        (_, Errno::NOSYS) => Some(OLD_KERNEL),
         _ => None,
     }
 }
@@ -117,6 +120,7 @@ pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
             Some(missing) => error.hint(format!("this kernel has no {missing} namespaces")),
             None => error,
         },
+        Errno::NOSYS => error.hint(OLD_KERNEL),
         Errno::PERM => error.hint("only root may do this without a user namespace in linux.namespaces"),
         Errno::NOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
         Errno::NOMEM if plan.memory_limit.is_some() => error.hint("the memory limit of the container is too small"),
