@@ -15,7 +15,7 @@ impl Plan {
         let mut kept = Vec::new();
         for directory in &self.cgroup.directories {
             match self.make(directory, &mut made) {
-                Ok(()) => kept.push(directory.clone()),
+                Ok(()) => kept.push(Directory { inode: directory.current_inode(), ..directory.clone() }),
                 Err(error) if self.may_do_without && is_permission(&error) => self.do_without(directory, error)?,
                 Err(error) => return Err(error),
             }
@@ -231,6 +231,10 @@ impl Directory {
                 .hint(format!("it is {}", path.display())));
         }
         Ok(())
+    }
+
+    pub(super) fn current_inode(&self) -> Option<u64> {
+        rustix::fs::stat(&self.path).ok().map(|stat| stat.st_ino)
     }
 
     pub(super) fn exists(&self) -> bool {

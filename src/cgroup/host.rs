@@ -86,6 +86,7 @@ impl Host {
                 controllers: hierarchy.controllers.clone(),
                 path: hierarchy.mount.join(below),
                 mount: hierarchy.mount.clone(),
+                inode: None,
             });
         }
         Ok(directories)

@@ -53,6 +53,10 @@ pub struct Directory {
     pub mount: PathBuf,
     /// The container's cgroup below it.
     pub path: PathBuf,
+    /// The directory's inode number, from the moment that it is the container's: a path alone may by now be another
+    /// container's cgroup. Numbers are not used twice (kernfs).
+    #[serde(default)]
+    pub inode: Option<u64>,
 }
 
 impl Cgroup {
@@ -64,6 +68,11 @@ impl Cgroup {
     /// Whether it is there, or what is left of it.
     pub fn exists(&self) -> bool {
         self.directories.iter().any(Directory::exists)
+    }
+
+    /// Forgets what has become somebody else's: to be asked of a cgroup that was read from a file.
+    pub fn forget_others(&mut self) {
+        self.directories.retain(|directory| directory.inode.is_none() || directory.inode == directory.current_inode());
     }
 
     /// What of it a caller without privileges may make, as far as can be told beforehand: to be there, a directory needs

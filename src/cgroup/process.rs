@@ -57,18 +57,25 @@ impl Cgroup {
 
     /// The hierarchy that is asked when one is enough.
     fn main(&self) -> Option<&Directory> {
-        let v2 = self.directories.iter().find(|d| d.version == Version::V2);
-        v2.or_else(|| self.v1("devices")).or(self.directories.first())
+        self.v2().or_else(|| self.v1("devices")).or_else(|| self.owned().next())
+    }
+
+    /// Those that are known to be the container's. One that was planned when the runtime was killed may be anybody's.
+    fn owned(&self) -> impl Iterator<Item = &Directory> {
+        self.directories.iter().filter(|directory| directory.inode.is_some())
+    }
+
+    fn v2(&self) -> Option<&Directory> {
+        self.owned().find(|d| d.version == Version::V2)
     }
 
     fn v1(&self, controller: &str) -> Option<&Directory> {
-        self.directories.iter().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
+        self.owned().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
     }
 
     fn freezer(&self) -> Result<&Directory> {
-        let v2 = || self.directories.iter().find(|d| d.version == Version::V2);
         let none = || Error::new("cannot toggle freezer: cgroups not configured for container");
-        self.v1("freezer").or_else(v2).ok_or_else(none)
+        self.v1("freezer").or_else(|| self.v2()).ok_or_else(none)
     }
 
     pub fn freeze(&self) -> Result<()> {
@@ -131,8 +138,7 @@ impl Cgroup {
 
     /// Linux 5.14: the kernel kills the whole tree by itself, whatever forks or is frozen. A threaded cgroup refuses.
     fn kill_v2(&self) -> bool {
-        let v2 = self.directories.iter().find(|d| d.version == Version::V2);
-        v2.is_some_and(|d| file::write(&d.path.join("cgroup.kill"), "1").is_ok())
+        self.v2().is_some_and(|d| file::write(&d.path.join("cgroup.kill"), "1").is_ok())
     }
 }
 

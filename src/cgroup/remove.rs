@@ -24,6 +24,11 @@ impl Cgroup {
 
 impl Directory {
     fn remove(&self, deadline: Instant) -> Result<()> {
+        if self.inode.is_none() {
+            // Planned when the runtime was killed: if it was made, it is empty; if it is not, it is not ours.
+            let _ = remove_tree(&self.path);
+            return Ok(());
+        }
         let mut pause = Duration::from_micros(100);
         loop {
             let errno = match remove_tree(&self.path) {

@@ -57,7 +57,10 @@ pub fn make(
     let mut spec = spec::load(&bundle)?;
     let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
     let container_dir = global.root.join(id);
-    let notify_dir = notify::host_socket().map(|_| notify::directory(&container_dir));
+    let notify_dir = notify::host_socket()
+        // A bind mount shows it to the container.
+        .filter(|_| spec.linux.namespaces.iter().any(|ns| ns.kind == "mount"))
+        .map(|_| notify::directory(&container_dir));
     if let (Some(_), Some(process)) = (&notify_dir, &mut spec.process) {
         notify::announce(&mut process.env);
     }
@@ -133,6 +136,7 @@ fn new_state(id: &str, bundle: PathBuf, rootfs: PathBuf, spec: &Spec, cgroup: cg
         owner: rustix::process::geteuid().as_raw(),
         annotations: spec.annotations.clone(),
         process: None,
+        ready: false,
         init: None,
         cgroup,
         own_pid_namespace: own_pid,

@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let terminal = made.created.terminal.take();
     let Made { container, state, created } = made;
     container.unlock()?;
-    let code = foreground::hold(&created.pidfd, &signals, terminal);
+    let code = foreground::hold(&created.process, &created.pidfd, &signals, terminal);
     if !args.get_flag("keep") && container.relock()? {
         delete::destroy(container, &state)?;
     }

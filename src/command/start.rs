@@ -16,6 +16,9 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         Status::Creating => return Err(Error::new("cannot start a container that is not created")),
         Status::Running | Status::Paused => return Err(Error::new("cannot start an already running container")),
     }
+    if state.cgroup.frozen()? {
+        return Err(Error::new("cannot start a container that is paused").hint("its cgroup is frozen"));
+    }
     let notify = notify::listen(container.path())?;
     let channel = knock(container.path())?.ok_or_else(|| Error::new("cannot start a container that has stopped"))?;
     channel.go()?;

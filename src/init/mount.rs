@@ -10,6 +10,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, mount_remount, move_mount,
 };
+use rustix::path::DecInt;
 
 use crate::fail::{During, Fail, Result};
 use crate::root::{Leaf, Root};
@@ -17,6 +18,7 @@ use crate::step::{Attr, Bind, Mount, Source, Strs};
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
 const MS_REC: u32 = 0x4000;
+const MS_SLAVE: u32 = 1 << 19;
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A new file system on the target.
@@ -85,6 +87,11 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
     if !early {
         set_attr(tree, &attr)?;
     }
+    if let Source::Tree { .. } = it.source {
+        // It comes from the host's mount namespace: as the kernel does with what a user namespace copies of that,
+        // nothing goes back.
+        set_propagation(tree, MS_SLAVE | MS_REC)?;
+    }
     set_propagation(tree, it.propagation)
 }
 
@@ -112,6 +119,19 @@ pub(crate) fn remount(root: &Root, target: &CStr, set: u64, clear: u64) -> Resul
     set_attr(target.as_fd(), &MountAttr { set, clear, ..MountAttr::default() })
 }
 
+/// Each flag as mount_setattr(2), mount(2) and statfs(2) know it. A strict access time is what is there without the flags
+/// of the other two kinds, so statfs has none for it.
+const REMOUNT_FLAGS: &[(u64, u32, u64)] = &[
+    (MOUNT_ATTR_RDONLY, 1, 1),
+    (0x2, 2, 2),
+    (0x4, 4, 4),
+    (0x8, 8, 8),
+    (0x10, 0x400, 0x400),       // noatime
+    (0x20, 1 << 24, 0),         // strictatime
+    (0x80, 0x800, 0x800),       // nodiratime
+    (0x20_0000, 0x100, 0x2000), // nosymfollow
+];
+
 /// mount_setattr, if the kernel has it (Linux 5.12); only then can a mount get its flags before it is attached.
 fn try_attr(mount: BorrowedFd<'_>, attr: &MountAttr) -> rustix::io::Result<bool> {
     match mount_setattr(mount, false, attr) {
@@ -125,14 +145,34 @@ pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &MountAttr) -> Result<()> {
     if try_attr(mount, attr)? {
         return Ok(());
     }
-    // The lower bits of statfs's f_flags are the MS_… bits of the same names (statfs(2)); MOUNT_ATTR_RDONLY, NOSUID,
-    // NODEV and NOEXEC have those values, too.
-    let same = 0xf;
-    let old = fstatfs(mount)?.f_flags as u64 & 0x40f;
-    let flags = (old & !(attr.clear & same)) | (attr.set & same);
-    rustix::process::fchdir(mount)?;
-    mount_remount(c".", MountFlags::BIND | MountFlags::from_bits_retain(flags as u32), c"")?;
-    Ok(rustix::process::chdir(c"/")?)
+    let old = fstatfs(mount)?.f_flags as u64;
+    let (set, clear) = (attr.set, attr.clear);
+    let flags =
+        REMOUNT_FLAGS.iter().filter(|(attr, _, stat)| set & attr != 0 || (old & stat != 0 && clear & attr == 0));
+    let flags = flags.fold(0, |flags, (_, ms, _)| flags | ms);
+    let flags = MountFlags::BIND | MountFlags::from_bits_retain(flags);
+    mount_remount(ProcPath::of(mount).text()?, flags, c"")?;
+    Ok(())
+}
+
+/// A descriptor as the path that the older calls want. Used before pivot_root only, while /proc is still the host's.
+struct ProcPath([u8; 32]);
+
+impl ProcPath {
+    fn of(fd: BorrowedFd<'_>) -> Self {
+        const PREFIX: &[u8] = b"/proc/self/fd/";
+        let mut text = [0; 32];
+        let digits = DecInt::from_fd(fd);
+        let parts = PREFIX.iter().chain(digits.as_bytes());
+        for (to, from) in text.iter_mut().zip(parts) {
+            *to = *from;
+        }
+        Self(text)
+    }
+
+    fn text(&self) -> Result<&CStr> {
+        CStr::from_bytes_until_nul(&self.0).map_err(|_| Errno::NAMETOOLONG.into())
+    }
 }
 
 /// Of an attached mount: what it is attached below may just have made it shared.
@@ -145,9 +185,7 @@ fn set_propagation(mount: BorrowedFd<'_>, flags: u32) -> Result<()> {
         Err(Errno::NOSYS) => {}
         other => return other.during("set the propagation"),
     }
-    rustix::process::fchdir(mount)?;
-    propagation(c".", flags)?;
-    Ok(rustix::process::chdir(c"/")?)
+    propagation(ProcPath::of(mount).text()?, flags)
 }
 
 pub(crate) fn propagation(path: &CStr, flags: u32) -> Result<()> {

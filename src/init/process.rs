@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use hilum_sys::process as sys;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, openat2};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -17,13 +17,26 @@ pub(crate) fn hide() -> Result<()> {
     Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 
-/// The ids of a new user namespace's root; before the maps are written they have no number there.
-pub(crate) fn become_root(setgroups: bool) -> Result<()> {
-    if setgroups {
-        sys::set_groups([].into_iter()).during("setgroups")?;
-    }
+/// The ids of a user namespace's root; before its maps are written they have no number there.
+pub(crate) fn become_root(proc: BorrowedFd<'_>) -> Result<()> {
+    set_groups(proc, Words(&[]))?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).during("setgid 0")?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).during("setuid 0")
+}
+
+/// A user namespace whose group map was written without privilege denies setgroups(2), even to drop groups
+/// (user_namespaces(7)); what cannot be dropped there has no name in it either.
+fn set_groups(proc: BorrowedFd<'_>, groups: Words<'_>) -> Result<()> {
+    match sys::set_groups(groups.iter()) {
+        Err(Errno::PERM) if groups.0.is_empty() && setgroups_denied(proc) => Ok(()),
+        other => other.during("setgroups"),
+    }
+}
+
+fn setgroups_denied(proc: BorrowedFd<'_>) -> bool {
+    let mut text = [0; 8];
+    let file = proc_open(proc, c"self/setgroups", OFlags::RDONLY);
+    file.and_then(|file| rustix::io::read(file, &mut text)).is_ok_and(|len| text.get(..len) == Some(b"deny\n"))
 }
 
 /// A kernel without keyrings has nothing to inherit.
@@ -77,13 +90,11 @@ pub(crate) fn keep_bounding(keep: u64) -> Result<()> {
 
 /// The user id comes last: with it goes the right to change the others. Permitted capabilities stay, for the step that
 /// sets them.
-pub(crate) fn become_user(uid: u32, gid: u32, groups: Option<Words<'_>>) -> Result<()> {
+pub(crate) fn become_user(proc: BorrowedFd<'_>, uid: u32, gid: u32, groups: Words<'_>) -> Result<()> {
     rustix::thread::set_keep_capabilities(true)?;
     let gid = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid).during("setgid")?;
-    if let Some(groups) = groups {
-        sys::set_groups(groups.iter()).during("setgroups")?;
-    }
+    set_groups(proc, groups)?;
     let uid = Uid::from_raw(uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid).during("setuid")?;
     Ok(rustix::thread::set_keep_capabilities(false)?)
@@ -109,16 +120,19 @@ pub(crate) fn set_capabilities(it: &Capabilities) -> Result<()> {
 /// A file below the host's /proc, through the descriptor that the parent opened before any namespace was joined: what a
 /// container mounts over its own /proc is never asked (CVE-2019-16884, CVE-2025-52881).
 pub(crate) fn proc_write(proc: BorrowedFd<'_>, path: &CStr, value: &[u8], unless_equal: bool) -> Result<()> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-    let open = |flags| openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
     if unless_equal {
         let mut now = [0; 256];
-        let len = rustix::io::read(open(OFlags::RDONLY)?, &mut now)?;
+        let len = rustix::io::read(proc_open(proc, path, OFlags::RDONLY)?, &mut now)?;
         if now.get(..len).unwrap_or_default().trim_ascii() == value.trim_ascii() {
             return Ok(());
         }
     }
-    write_all(open(OFlags::WRONLY)?.as_fd(), value)
+    write_all(proc_open(proc, path, OFlags::WRONLY)?.as_fd(), value)
+}
+
+fn proc_open(proc: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    openat2(proc, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
 /// In one write: files of /proc and of cgroups take each write for a whole value.

@@ -28,10 +28,8 @@ pub enum Step<'a> {
     Unshare {
         kinds: u32,
     },
-    /// Root of the new user namespace, once its maps are there.
-    BecomeRoot {
-        setgroups: bool,
-    },
+    /// Root of the user namespace that was created or joined.
+    BecomeRoot,
     /// The lines of /proc/self/timens_offsets, before a process enters the new time namespace.
     TimeOffsets {
         #[serde(borrow)]
@@ -154,11 +152,10 @@ pub enum Step<'a> {
     BoundingSet {
         keep: u64,
     },
-    /// Without `groups`, setgroups(2) is not called: the user namespace denies it.
     User {
         uid: u32,
         gid: u32,
-        groups: Option<Words<'a>>,
+        groups: Words<'a>,
     },
     Capabilities(Capabilities),
     Umask {

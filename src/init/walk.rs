@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
         match step {
             Step::Join { kind, fd } => namespace::setns(sys_process::borrow(fd), kind)?,
             Step::Unshare { kinds } => namespace::unshare(kinds)?,
-            Step::BecomeRoot { setgroups } => process::become_root(setgroups)?,
+            Step::BecomeRoot => process::become_root(self.proc())?,
             Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,
             Step::Fork { kinds } => return self.fork(kinds),
             Step::EnterCgroup => {
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
             Step::Seccomp { flags } => self.install_filter(flags)?,
             Step::OwnStdio { uid, terminal } => process::own_stdio(uid, terminal)?,
             Step::BoundingSet { keep } => process::keep_bounding(keep)?,
-            Step::User { uid, gid, groups } => process::become_user(uid, gid, groups)?,
+            Step::User { uid, gid, groups } => process::become_user(self.proc(), uid, gid, groups)?,
             Step::Capabilities(it) => process::set_capabilities(&it)?,
             Step::Umask { mask } => drop(rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask))),
             Step::Chdir { path, again } => self.chdir(path.0, again)?,
@@ -203,7 +203,11 @@ impl<'a> Walk<'a> {
     }
 
     fn proc_write(&self, path: &CStr, value: &CStr, unless_equal: bool) -> Result<()> {
-        process::proc_write(sys_process::borrow(self.header.proc), path, value.to_bytes(), unless_equal)
+        process::proc_write(self.proc(), path, value.to_bytes(), unless_equal)
+    }
+
+    fn proc(&self) -> BorrowedFd<'static> {
+        sys_process::borrow(self.header.proc)
     }
 
     /// As root first, then as the user: either may be the one who can (a directory of the user's on a file system that

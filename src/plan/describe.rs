@@ -16,7 +16,7 @@ pub fn describe(step: &Step<'_>) -> String {
     match step {
         Step::Join { kind, .. } => format!("join the {} namespace", kinds(*kind)),
         Step::Unshare { kinds: flags } => format!("create a {} namespace", kinds(*flags)),
-        Step::BecomeRoot { .. } => "become root of the new user namespace".into(),
+        Step::BecomeRoot => "become root of the user namespace".into(),
         Step::TimeOffsets { .. } => "set linux.timeOffsets".into(),
         Step::Fork { kinds: 0 } => "start the container's process".into(),
         Step::Fork { kinds: flags } => format!("start the container's process with new {} namespaces", kinds(*flags)),

@@ -8,6 +8,8 @@ use crate::spec::config::{IdMapping, Linux};
 
 /// The kernel's limit on lines.
 const MOST: usize = 340;
+/// Its limit on their text: a page.
+const LONGEST: usize = 4096;
 
 #[derive(Debug)]
 pub struct IdMaps {
@@ -56,6 +58,12 @@ fn check(maps: &[IdMapping], property: &str) -> Result<()> {
                 map.size, map.container_id, map.host_id
             )));
         }
+    }
+    let text = IdMaps::lines(maps).len();
+    if text >= LONGEST {
+        return Err(Error::new(format!(
+            "{property}: {text} bytes as the kernel reads it, which takes less than {LONGEST}"
+        )));
     }
     if !maps.iter().any(|map| map.container_id == 0) {
         return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up")));

@@ -119,7 +119,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         b.push(Step::TimeOffsets { lines });
     }
     if user {
-        b.push(Step::BecomeRoot { setgroups: !req.setgroups_denied });
+        b.push(Step::BecomeRoot);
     }
     if stage_one {
         b.push(Step::NotDumpable);

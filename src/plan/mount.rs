@@ -185,7 +185,7 @@ fn bind_mount(
 }
 
 /// Inside a user namespace the source may be out of reach (a directory that only the host's root may enter), so the
-/// parent takes hold of it. There, the copy still has to be cut loose from the host's propagation.
+/// parent takes hold of it; the child cuts it loose from the host's propagation.
 pub fn bind_source<'a>(
     b: &mut Builder<'a>,
     ns: &Namespaces,
@@ -202,10 +202,6 @@ pub fn bind_source<'a>(
     let tree = hilum_sys::mount::clone_tree(rustix::fs::CWD, path.0, recursive)
         .map_err(Error::from)
         .context(format!("{property}: open {}", path.0.to_string_lossy()))?;
-    let slave = hilum_sys::mount::MountAttr { propagation: options::MS_SLAVE.into(), ..Default::default() };
-    hilum_sys::mount::mount_setattr(std::os::fd::AsFd::as_fd(&tree), recursive, &slave)
-        .map_err(Error::from)
-        .context(format!("{property}: make {} a slave mount", path.0.to_string_lossy()))?;
     Ok(Source::Tree { fd: b.pass(tree), directory })
 }
 

@@ -203,14 +203,11 @@ fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result
         return Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not"));
     }
     b.push(Step::BoundingSet { keep: bounding });
-    let groups = match req.setgroups_denied {
-        false => Some(b.words(&process.user.additional_gids)),
-        true if process.user.additional_gids.is_empty() => None,
-        true => {
-            return Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
-                .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"));
-        }
-    };
+    if req.setgroups_denied && !process.user.additional_gids.is_empty() {
+        return Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
+            .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"));
+    }
+    let groups = b.words(&process.user.additional_gids);
     b.push(Step::User { uid: process.user.uid, gid: process.user.gid, groups });
     // Inheritable capabilities come back with the next exec of a file that has them: they are empty, but for those that
     // the kernel wants there to make them ambient (CVE-2022-29162 and its kin).

@@ -59,6 +59,10 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     if req.spec.root.as_ref().is_some_and(|root| root.readonly) {
         b.push(Step::ReadonlyRoot);
     }
+    if private && req.no_pivot && shared {
+        // What is moved onto a shared mount appears on the host, too.
+        b.push(Step::PrivateParent { path: b.text("/", "/")? });
+    }
     b.push(match (private, req.no_pivot) {
         (true, false) => Step::Pivot { shared },
         (true, true) => Step::MoveRoot,

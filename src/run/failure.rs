@@ -88,6 +88,9 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
             Some("the keyring quota of this user is used up (/proc/sys/kernel/keys/maxkeys), or use --no-new-keyring")
         }
         (Step::Fork { .. }, Errno::NOMEM) => Some("the joined pid namespace has lost its PID 1"),
+        (Step::Fork { .. }, Errno::AGAIN) => Some(
+            "the limit on processes is reached (linux.resources.pids.limit must leave room for one more, or RLIMIT_NPROC)",
+        ),
         (Step::Unshare { .. } | Step::Fork { .. }, Errno::NOSPC) => {
             Some("a limit of /proc/sys/user/max_*_namespaces is reached")
         }

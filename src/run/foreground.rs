@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use hilum_sys::signal::{SignalFd, send};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait, waitpid};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
+use crate::state::Identity;
 
 const SIGCHLD: i32 = 17;
 const SIGURG: i32 = 23;
@@ -17,8 +18,10 @@ const SIGWINCH: i32 = 28;
 /// Holds the container's process until it ends, and answers with the code to exit with.
 ///
 /// `signals` must have been blocked before the process was let go, or one that comes early ends the runtime instead.
-pub fn hold(pidfd: &OwnedFd, signals: &SignalFd, terminal: Option<OwnedFd>) -> Result<i32> {
+pub fn hold(process: &Identity, pidfd: &OwnedFd, signals: &SignalFd, terminal: Option<OwnedFd>) -> Result<i32> {
     let mut relay = terminal.map(Relay::new).transpose()?;
+    let pid = Pid::from_raw(process.pid).ok_or_else(|| Error::new("no process"))?;
+    let mut code = None;
     loop {
         let mut events = [PollFlags::empty(); 4];
         {
@@ -40,28 +43,33 @@ pub fn hold(pidfd: &OwnedFd, signals: &SignalFd, terminal: Option<OwnedFd>) -> R
         }
         if !signalled.is_empty() {
             while let Some(signal) = signals.next().context("read a signal")? {
-                on_signal(signal, pidfd.as_fd(), relay.as_ref())?;
+                match signal {
+                    // As a subreaper, this process inherits the container's orphans, too.
+                    SIGCHLD => code = reap(pid)?.or(code),
+                    _ => forward(signal, pidfd.as_fd(), relay.as_ref())?,
+                }
             }
         }
         if !ended.is_empty() {
             if let Some(relay) = &mut relay {
                 relay.drain();
             }
-            let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context("wait")?;
-            return Ok(status.map_or(1, exit_code));
+            let waited = match code {
+                Some(code) => return Ok(code),
+                None => waitpid(Some(pid), WaitOptions::empty()).context("wait")?,
+            };
+            return Ok(waited.map_or(1, |(_, status)| exit_code(status)));
         }
     }
 }
 
 /// 128 and the signal's number, as shells say it.
-fn exit_code(status: WaitIdStatus) -> i32 {
+fn exit_code(status: WaitStatus) -> i32 {
     status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-fn on_signal(signal: i32, pidfd: BorrowedFd<'_>, relay: Option<&Relay>) -> Result<()> {
+fn forward(signal: i32, pidfd: BorrowedFd<'_>, relay: Option<&Relay>) -> Result<()> {
     match signal {
-        // As a subreaper, this process inherits the container's orphans. Its own child is left for `hold`.
-        SIGCHLD => reap_orphans(pidfd),
         SIGWINCH => relay.map_or(Ok(()), Relay::resize),
         // Of use to the language runtimes that send it to themselves, and to nobody else.
         SIGURG => Ok(()),
@@ -72,17 +80,15 @@ fn on_signal(signal: i32, pidfd: BorrowedFd<'_>, relay: Option<&Relay>) -> Resul
     }
 }
 
-fn reap_orphans(pidfd: BorrowedFd<'_>) -> Result<()> {
+/// Waits for all children that have ended. The code of the container's process, if that was one of them.
+fn reap(container: Pid) -> Result<Option<i32>> {
+    let mut code = None;
     loop {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let ours = waitid(WaitId::PidFd(pidfd), look).ok().flatten().is_some();
-        if ours {
-            return Ok(());
-        }
-        match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if pid == container => code = Some(exit_code(status)),
             Ok(Some(_)) => {}
-            Ok(None) | Err(Errno::CHILD) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
+            Ok(None) | Err(Errno::CHILD) => return Ok(code),
+            Err(errno) => return Err(errno).context("wait"),
         }
     }
 }

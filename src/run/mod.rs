@@ -104,6 +104,7 @@ impl Creation<'_> {
         let plan = files::plan(&header, &self.plan.steps)?;
 
         let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), plan.as_raw_fd()];
+        inherit.extend(3..3 + self.preserve as i32);
         inherit.extend(start.iter().map(AsRawFd::as_raw_fd));
         inherit.extend(procs.iter().chain(&self.plan.fds).map(AsRawFd::as_raw_fd));
         let number = std::ffi::CString::new(plan.as_raw_fd().to_string()).unwrap_or_default();
@@ -127,11 +128,11 @@ impl Creation<'_> {
         self.converse(Channel::new(ours), &progress, begun)
     }
 
-    /// The container's first process is known. A created container is saved once more when it is ready; one that is run
-    /// goes on at once, so its state is written while the child is still at work.
+    /// The container's first process is known, and so is what to undo should this one be killed. Written while the child
+    /// is at work.
     fn record(&mut self, pid: i32) -> Result<()> {
         self.state.process = Some(Identity::of(pid)?);
-        if self.wait_for_start { Ok(()) } else { self.container.save(self.state) }
+        self.container.save(self.state)
     }
 
     fn converse(&mut self, channel: Channel, progress: &files::Progress, begun: &mut Begun) -> Result<Created> {
@@ -183,6 +184,7 @@ impl Creation<'_> {
                 Said::At(Point::Ready) => {
                     let process = self.state.process.ok_or_else(|| Error::new("no process"))?;
                     self.state.steps_after_start = steps_after_ready(&self.plan.steps);
+                    self.state.ready = true;
                     if self.wait_for_start {
                         self.container.save(self.state)?;
                     }

@@ -45,7 +45,8 @@ impl Container {
             }
             Err(e) => return Err(e).at("create", path),
         }
-        let made = lock(&path)?.map(|lock| Self { path: path.clone(), lock });
+        let made =
+            lock(&path).inspect_err(|_| drop(fs::remove_dir(&path)))?.map(|lock| Self { path: path.clone(), lock });
         let it = made.ok_or_else(|| Error::new(format!("{}: removed by another command", path.display())))?;
         it.save(state).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         Ok(it)
@@ -130,7 +131,8 @@ pub fn read(path: &Path) -> Result<Option<State>> {
         Ok(meta) if meta.len() > LARGEST => return Err(Error::new(format!("{}: too large", file.display()))),
         Ok(_) => fs::read(&file).at("read", &file)?,
     };
-    let state = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &file)?;
+    let mut state: State = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &file)?;
+    state.cgroup.forget_others();
     Ok(Some(state))
 }
 

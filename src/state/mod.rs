@@ -31,6 +31,8 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
     /// The container's first process; absent until it exists.
     pub process: Option<Identity>,
+    /// All is done but to execute.
+    pub ready: bool,
     /// The program that this process runs until `start` makes it execute the user's.
     pub init: Option<InitProgram>,
     pub cgroup: Cgroup,
@@ -82,6 +84,7 @@ impl State {
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
         let created = self.init.as_ref().is_some_and(|init| init.is_run_by(process));
         match (created, self.cgroup.frozen().unwrap_or(false)) {
+            (true, _) if !self.ready => Status::Creating,
             (true, _) => Status::Created,
             (false, true) => Status::Paused,
             (false, false) => Status::Running,

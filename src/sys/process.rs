@@ -84,9 +84,13 @@ pub fn close_range(first: u32, last: u32) -> Result<()> {
 }
 
 pub fn exit(code: i32) -> ! {
-    loop {
-        // SAFETY: does not return.
-        let _ = unsafe { syscall(__NR_exit_group, [code as usize, 0, 0, 0, 0, 0]) };
+    // SAFETY: does not return, unless a seccomp filter forbids even that; then an illegal instruction ends the process.
+    unsafe {
+        let _ = syscall(__NR_exit_group, [code as usize, 0, 0, 0, 0, 0]);
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!("ud2", options(noreturn));
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!("udf #0", options(noreturn));
     }
 }
 
