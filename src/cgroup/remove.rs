@@ -11,6 +11,7 @@ use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Result};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Cgroup {
     /// One that is gone, or never came to be, is no error.
@@ -24,11 +25,7 @@ impl Cgroup {
 
 impl Directory {
     fn remove(&self, deadline: Instant) -> Result<()> {
-        if self.inode.is_none() {
-            // Planned when the runtime was killed: if it was made, it is empty; if it is not, it is not ours.
-            let _ = remove_tree(&self.path);
-            return Ok(());
-        }
+        let doubtful = Instant::now() + DOUBTFUL_TIMEOUT;
         let mut pause = Duration::from_micros(100);
         loop {
             let errno = match remove_tree(&self.path) {
@@ -37,6 +34,11 @@ impl Directory {
             };
             // On a read-only mount what is not there cannot be removed either.
             if errno == Errno::ROFS && !self.exists() {
+                return Ok(());
+            }
+            // Planned when the runtime was killed. If it was made, it empties by itself, as an init program without its
+            // parent ends; if it does not, it is not ours.
+            if self.inode.is_none() && (errno != Errno::BUSY || Instant::now() >= doubtful) {
                 return Ok(());
             }
             if errno != Errno::BUSY || Instant::now() >= deadline {
@@ -49,7 +51,7 @@ impl Directory {
                     error.map_err(|e| e.hint(format!("processes in it: {}", pids.join(", "))))
                 };
             }
-            if self.version == Version::V2 {
+            if self.version == Version::V2 && self.inode.is_some() {
                 wait_for_event(&self.path, "populated", false, deadline)?;
             }
             sleep(pause);
