@@ -108,6 +108,7 @@ pub fn make(
         hooks: &spec.hooks,
         preserve,
         wait_for_start,
+        go_ahead: !wait_for_start && request.notify_dir.is_none(),
         container: &container,
         state: &mut state,
         console,

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hilum_init::step::{Message, Point};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, send};
 
 use crate::error::{Context, Error, Result};
@@ -24,7 +24,7 @@ pub enum Said {
     Executing,
     Failed {
         step: usize,
-        errno: rustix::io::Errno,
+        errno: Errno,
         detail: String,
     },
     /// The end of the channel: it has executed, or it is dead.
@@ -42,13 +42,12 @@ impl Channel {
         let mut buf = [0; ROOM];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let got = retry_on_intr(|| {
-            recvmsg(&self.0, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        });
-        let got = match got {
-            // It ended with an answer of ours unread.
-            Err(rustix::io::Errno::CONNRESET) => return Ok(Said::Nothing),
-            other => other.context("receive from the init program")?,
+        let got = loop {
+            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                // It ended with an answer of ours unread. That is told once, and before what it still had to say.
+                Err(Errno::CONNRESET | Errno::INTR) => {}
+                other => break other.context("receive from the init program")?,
+            }
         };
         if got.flags.contains(ReturnFlags::TRUNC) {
             return Err(Error::new("receive from the init program: a message of more than its size"));
@@ -71,7 +70,7 @@ impl Channel {
             (Message::Executing, _) => Said::Executing,
             (Message::Failed { step, errno, detail }, _) => Said::Failed {
                 step: step as usize,
-                errno: rustix::io::Errno::from_raw_os_error(errno.clamp(1, 4095)),
+                errno: Errno::from_raw_os_error(errno.clamp(1, 4095)),
                 detail: String::from_utf8_lossy(detail).into_owned(),
             },
         })

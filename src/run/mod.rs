@@ -38,6 +38,8 @@ pub struct Creation<'c> {
     pub hooks: &'c Hooks,
     pub preserve: u32,
     pub wait_for_start: bool,
+    /// The caller has nothing to do between the creation and the execution.
+    pub go_ahead: bool,
     pub container: &'c Container,
     pub state: &'c mut State,
     pub console: Console,
@@ -50,12 +52,16 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The terminal's master, if the caller is to hold it.
     pub terminal: Option<OwnedFd>,
+    /// It has been let go already.
+    went_ahead: bool,
 }
 
 impl Created {
     /// Lets the process execute, and returns once it has.
     pub fn execute(&self, state: &State) -> Result<()> {
-        self.channel.go()?;
+        if !self.went_ahead {
+            self.channel.go()?;
+        }
         start::await_exec(&self.channel, state)
     }
 }
@@ -125,7 +131,19 @@ impl Creation<'_> {
             self.record(spawned.pid)?;
         }
         self.cgroup.install_device_filter()?;
-        self.converse(Channel::new(ours), &progress, begun)
+        let channel = Channel::new(ours);
+        // What has an answer already is asked without a wait, which saves the run two changes of context.
+        let went_ahead = self.may_go_ahead();
+        if went_ahead {
+            channel.go()?;
+        }
+        Ok(Created { went_ahead, ..self.converse(channel, &progress, begun)? })
+    }
+
+    /// Whether the only question of the child will be whether it may execute, and nothing speaks against it.
+    fn may_go_ahead(&self) -> bool {
+        let asks = |step: &&Step<'_>| matches!(step, Step::Wait(_) | Step::Hook(_));
+        self.go_ahead && self.plan.steps.iter().find(asks) == Some(&Step::Wait(Point::Ready))
     }
 
     /// The container's first process is known, and so is what to undo should this one be killed. Written while the child
@@ -189,7 +207,7 @@ impl Creation<'_> {
                         self.container.save(self.state)?;
                     }
                     let pidfd = begun.processes.pop().ok_or_else(|| Error::new("no process"))?;
-                    return Ok(Created { channel, process, pidfd, terminal });
+                    return Ok(Created { channel, process, pidfd, terminal, went_ahead: false });
                 }
                 Said::Failed { step, errno, detail } => {
                     return Err(failure::step(self.plan.steps.get(step), errno, &detail));
