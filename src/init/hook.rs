@@ -5,6 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::path::DecInt;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use crate::channel::ask;
@@ -57,14 +58,23 @@ fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
     if !ended {
         return Err(Fail::new(Errno::TIMEDOUT, "killed after its timeout"));
     }
-    if status.and_then(|s| s.exit_status()) == Some(0) {
-        return Ok(());
-    }
-    Err(Fail::quoting(Errno::CANCELED, last_words(output, &mut [0; 200])))
+    let (how, number) = match status.map(|s| (s.exit_status(), s.terminating_signal())) {
+        Some((Some(0), _)) => return Ok(()),
+        Some((Some(code), _)) => (&b"exit status "[..], code),
+        Some((None, signal)) => (&b"killed by signal "[..], signal.unwrap_or_default()),
+        None => (&b"ended, status "[..], -1),
+    };
+    let mut words = [0; 160];
+    let words = last_words(output, &mut words);
+    let number = DecInt::new(number);
+    let mut text = [0; 240];
+    let parts = how.iter().chain(number.as_bytes()).chain(b", output: ").chain(words);
+    let len = text.iter_mut().zip(parts).map(|(to, from)| *to = *from).count();
+    Err(Fail::quoting(Errno::CANCELED, text.get(..len).unwrap_or_default()))
 }
 
 /// The end of what it printed.
-fn last_words<'b>(output: &OwnedFd, buf: &'b mut [u8; 200]) -> &'b [u8] {
+fn last_words<'b>(output: &OwnedFd, buf: &'b mut [u8; 160]) -> &'b [u8] {
     let len = rustix::fs::fstat(output).map_or(0, |stat| stat.st_size as u64);
     let from = len.saturating_sub(buf.len() as u64);
     let len = rustix::io::pread(output, &mut buf[..], from).unwrap_or(0);

@@ -20,7 +20,7 @@ pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
         return error.step(describe(step));
     }
     let mut error = match (step, errno) {
-        (Step::Hook(_), Errno::CANCELED) => Error::new(format!("failed, output: {detail}")),
+        (Step::Hook(_), Errno::CANCELED) => Error::new(detail),
         _ if detail.is_empty() => Error::from(errno),
         _ => Error::from(errno).context(detail),
     };
