@@ -135,7 +135,8 @@ impl Creation<'_> {
         // What has an answer already is asked without a wait, which saves the run two changes of context.
         let went_ahead = self.may_go_ahead();
         if went_ahead {
-            channel.go()?;
+            // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
+            let _ = channel.go();
         }
         Ok(Created { went_ahead, ..self.converse(channel, &progress, begun)? })
     }
