@@ -32,27 +32,42 @@ fn bundle() -> Arg {
     option("bundle", "DIR", "the bundle: the directory with config.json [default: the current one]").short('b')
 }
 
+fn console_socket() -> Arg {
+    option("console-socket", "PATH", "send the master of the process's terminal to this unix socket")
+}
+
+fn pidfd_socket() -> Arg {
+    option("pidfd-socket", "PATH", "send a pidfd of the process to this unix socket")
+}
+
+fn pid_file() -> Arg {
+    option("pid-file", "PATH", "write the pid of the process to this file")
+}
+
+fn preserve_fds() -> Arg {
+    let help = "pass N file descriptors behind the standard ones to the process [default: 0]";
+    option("preserve-fds", "N", help).value_parser(clap::value_parser!(u32).range(..=4096))
+}
+
+fn format_option() -> Arg {
+    option("format", "FORMAT", "table or json [default: table]").short('f').value_parser(["table", "json"])
+}
+
+/// An option that may be given several times.
+fn list_of(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(name, value, help).action(ArgAction::Append)
+}
+
 /// What `create` and `run` have in common.
 fn creation(command: Command) -> Command {
     command
         .arg(bundle())
-        .arg(option("console-socket", "PATH", "send the master of the container's terminal to this unix socket"))
-        .arg(option(
-            "pidfd-socket",
-            "PATH",
-            "send a pidfd of the container's process to this unix socket (not supported yet)",
-        ))
-        .arg(option("pid-file", "PATH", "write the pid of the container's process to this file"))
+        .arg(console_socket())
+        .arg(pidfd_socket())
+        .arg(pid_file())
         .arg(flag("no-pivot", "do not use pivot_root (for a host that runs from an initramfs)"))
         .arg(flag("no-new-keyring", "keep the caller's session keyring"))
-        .arg(
-            option(
-                "preserve-fds",
-                "N",
-                "pass N file descriptors behind the standard ones to the container [default: 0]",
-            )
-            .value_parser(clap::value_parser!(u32).range(..=4096)),
-        )
+        .arg(preserve_fds())
         .arg(id())
 }
 
@@ -74,6 +89,12 @@ const COMMANDS: &[(&str, Make)] = &[
     ("create", create),
     ("run", run),
     ("start", start),
+    ("exec", exec),
+    ("ps", ps),
+    ("pause", pause),
+    ("resume", resume),
+    ("update", update),
+    ("events", events),
     ("state", state),
     ("kill", kill),
     ("delete", delete),
@@ -116,6 +137,98 @@ fn start() -> Command {
     Command::new("start").about("Execute the process of a created container").arg(id())
 }
 
+fn exec() -> Command {
+    Command::new("exec")
+        .about("Execute another process in a container that runs")
+        .arg(console_socket())
+        .arg(pidfd_socket())
+        .arg(option("cwd", "DIR", "the working directory [default: the container's]"))
+        .arg(list_of("env", "NAME=VALUE", "add to the environment").short('e'))
+        .arg(flag("tty", "give the process a terminal").short('t'))
+        .arg(option("user", "UID[:GID]", "the ids of the process [default: the container's]").short('u'))
+        .arg(list_of("additional-gids", "GID", "add to the supplementary groups").short('g').allow_hyphen_values(true))
+        .arg(option("process", "FILE", "a JSON document of the process, in place of the other options").short('p'))
+        .arg(flag("detach", "do not wait for the end of the process").short('d'))
+        .arg(pid_file())
+        .arg(option("process-label", "LABEL", "the SELinux label of the process"))
+        .arg(option("apparmor", "PROFILE", "the AppArmor profile of the process"))
+        .arg(flag("no-new-privs", "set no_new_privs [default: the container's]"))
+        .arg(list_of("cap", "CAPABILITY", "add a capability").short('c'))
+        .arg(preserve_fds())
+        .arg(list_of("cgroup", "[CONTROLLER,..:]PATH", "the cgroup of the process, below the container's"))
+        .arg(flag("ignore-paused", "execute in a paused container, too"))
+        .arg(flag("no-subreaper", "for the sake of runc's callers: no process is adopted").hide(true))
+        .arg(id())
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .help("the program and its arguments"),
+        )
+}
+
+fn ps() -> Command {
+    Command::new("ps")
+        .about("List the processes of a container")
+        .arg(format_option())
+        .arg(id())
+        .arg(
+            Arg::new("options")
+                .value_name("PS_OPTION")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .help("what ps(1) is given [default: -ef]"),
+        )
+}
+
+fn pause() -> Command {
+    Command::new("pause").about("Freeze all processes of a container").arg(id())
+}
+
+fn resume() -> Command {
+    Command::new("resume").about("Let the processes of a paused container go on").arg(id())
+}
+
+fn update() -> Command {
+    let number = |name, help| option(name, "N", help).allow_negative_numbers(true);
+    let size = |name, help| option(name, "BYTES", help).allow_negative_numbers(true);
+    Command::new("update")
+        .about("Change the resource limits of a container")
+        .arg(
+            option("resources", "FILE", "a JSON document in the shape of linux.resources; - is stdin")
+                .short('r')
+                .allow_hyphen_values(true),
+        )
+        .arg(number("blkio-weight", "relative weight of block I/O, 10 to 1000"))
+        .arg(number("cpu-period", "the CPU period, in microseconds"))
+        .arg(number("cpu-quota", "CPU time in each period, in microseconds; -1 is no limit"))
+        .arg(number("cpu-burst", "CPU time that may be saved up for a burst, in microseconds"))
+        .arg(number("cpu-share", "relative weight of CPU time, 2 to 262144").alias("cpu-shares"))
+        .arg(number("cpu-rt-period", "the period of real-time scheduling, in microseconds (cgroup v1)"))
+        .arg(number("cpu-rt-runtime", "real-time CPU time in each period, in microseconds (cgroup v1)"))
+        .arg(number("cpu-idle", "1 for SCHED_IDLE, 0 for the usual"))
+        .arg(option("cpuset-cpus", "LIST", "the CPUs to run on, such as 0-2,7"))
+        .arg(option("cpuset-mems", "LIST", "the memory nodes to use"))
+        .arg(size("memory", "memory limit, such as 512m; -1 is no limit"))
+        .arg(size("memory-reservation", "soft memory limit, such as 256m"))
+        .arg(size("memory-swap", "limit of memory and swap together; -1 is no limit of swap"))
+        .arg(number("pids-limit", "how many processes there may be; -1 is no limit"))
+        .arg(option("l3-cache-schema", "SCHEMA", "Intel RDT's L3 cache schema (refused: not supported yet)"))
+        .arg(option("mem-bw-schema", "SCHEMA", "Intel RDT's memory bandwidth schema (refused: not supported yet)"))
+        .arg(id())
+}
+
+fn events() -> Command {
+    Command::new("events")
+        .about("Print statistics of a container at intervals, and when it runs out of memory")
+        .arg(option("interval", "DURATION", "time between two statistics [default: 5s]"))
+        .arg(flag("stats", "print the statistics once"))
+        .arg(id())
+}
+
 fn state() -> Command {
     Command::new("state").about("Print the state of a container as JSON").arg(id())
 }
@@ -145,7 +258,7 @@ fn delete() -> Command {
 fn list() -> Command {
     Command::new("list")
         .about("List the containers of this state directory")
-        .arg(option("format", "FORMAT", "table or json [default: table]").short('f').value_parser(["table", "json"]))
+        .arg(format_option())
         .arg(flag("quiet", "print ids only").short('q'))
 }
 

@@ -7,22 +7,25 @@ mod create;
 mod device;
 mod file;
 mod host;
+mod oom;
 mod process;
 mod program;
 mod remove;
 mod resources;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod v1;
 mod v2;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use device::Rules;
 pub use host::{Host, host_is_unified};
+pub use oom::OomWatch;
 pub use process::Entry;
 pub use resources::{Missing, Write};
 
@@ -111,6 +114,30 @@ impl Cgroup {
             directory.path.push(path.trim_matches('/'));
         }
         Ok(cgroup)
+    }
+
+    /// Puts a directory in the place of the one in the same hierarchy.
+    pub fn replace(&mut self, directory: Directory) {
+        if let Some(own) = self.directories.iter_mut().find(|own| own.mount == directory.mount) {
+            *own = directory;
+        }
+    }
+
+    /// This cgroup, for a process that is to join it: or, where that is the root of cgroups that the container has made,
+    /// the one of the container's first process. (Of v2's cgroups only those without children have processes.)
+    pub fn or_of_process(mut self, pid: i32) -> Cgroup {
+        for directory in self.directories.iter_mut().filter(|d| d.version == Version::V2) {
+            let enabled = file::read(&directory.path.join("cgroup.subtree_control")).unwrap_or_default();
+            if enabled.trim().is_empty() {
+                continue;
+            }
+            let text = file::read(Path::new(&format!("/proc/{pid}/cgroup"))).unwrap_or_default();
+            let path = text.lines().find_map(|line| line.strip_prefix("0::/")).map(|path| directory.mount.join(path));
+            if let Some(path) = path.filter(|path| path.starts_with(&directory.path) && path.exists()) {
+                directory.path = path;
+            }
+        }
+        self
     }
 
     /// memory.checkBeforeUpdate: v2 would kill to get below a new limit, where v1 refuses it.

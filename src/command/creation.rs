@@ -1,18 +1,19 @@
 //! What `create` and `run` have in common: from the command line to a container whose process is ready.
 
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use bumpalo::Bump;
 use clap::ArgMatches;
-use rustix::io::fcntl_getfd;
 
 use super::{Global, in_user_namespace, text};
 use crate::error::{Context, Error, Result};
-use crate::plan::{Request, rootfs, seccomp};
+use crate::plan::{Request, SecurityModules, rootfs, seccomp};
 use crate::run::console::Console;
+use crate::run::handover::Handover;
 use crate::run::{Created, Creation, idmap, notify};
 use crate::spec::config::Spec;
-use crate::state::{Container, OCI_VERSION, State, write_aside};
+use crate::state::{Container, OCI_VERSION, State};
 use crate::{cgroup, log, plan, spec, state};
 
 pub struct Made {
@@ -24,10 +25,7 @@ pub struct Made {
 impl Made {
     /// The pid file is what callers wait for, so it comes last.
     pub fn write_pid_file(&self, args: &ArgMatches) -> Result<()> {
-        match text(args, "pid-file") {
-            Some(path) => write_aside(path.as_ref(), self.created.process.pid.to_string().as_bytes(), 0o644),
-            None => Ok(()),
-        }
+        self.created.process.write_file(text(args, "pid-file"))
     }
 
     /// Takes everything back.
@@ -46,15 +44,12 @@ pub fn make(
     wait_for_start: bool,
 ) -> Result<Made> {
     let id = super::id(args)?;
-    if text(args, "pidfd-socket").is_some() {
-        return Err(Error::new("--pidfd-socket: not supported"));
-    }
     if global.root.join(id).exists() {
         return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
     }
     let bundle = text(args, "bundle").unwrap_or(".");
     let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
-    let mut spec = spec::load(&bundle)?;
+    let (mut spec, document) = spec::load(&bundle)?;
     let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
     let container_dir = global.root.join(id);
     let notify_dir = notify::host_socket()
@@ -65,20 +60,22 @@ pub fn make(
         notify::announce(&mut process.env);
     }
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let console = Console::plan(terminal, detached, text(args, "console-socket").map(PathBuf::from).as_deref())?;
+    let console = Console::plan(terminal, detached, text(args, "console-socket").map(Path::new))?;
+    let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
 
     let mut cgroup = cgroup::plan(&cgroup::Host::detect()?, &spec.linux, id, global.rootless)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
     let seccomp = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
+    log_unknown_syscalls(seccomp.as_ref());
     let planned = if global.rootless { cgroup.cgroup.within_reach() } else { cgroup.cgroup.clone() };
     let arena = Bump::new();
     let request = Request {
         spec: &spec,
         id,
         bundle: &bundle,
-        rootfs: rootfs.clone(),
+        rootfs,
         no_pivot: args.get_flag("no-pivot"),
         new_keyring: !args.get_flag("no-new-keyring"),
         preserve,
@@ -90,19 +87,17 @@ pub fn make(
         rootless: global.rootless,
         in_user_namespace: in_user_namespace(),
         setgroups_denied: setgroups_denied(&spec),
-        selinux: std::path::Path::new("/sys/fs/selinux/enforce").exists(),
-        apparmor: enabled("/sys/module/apparmor/parameters/enabled"),
+        modules: SecurityModules::detect(),
     };
     let plan = plan::plan(&arena, &request)?;
 
-    for (index, step) in plan.steps.iter().enumerate() {
-        log::debug(|| format!("step {index}: {}", plan::describe(step)));
-    }
+    plan.log();
     state::prepare_root(&global.root)?;
-    let mut state = new_state(id, bundle.clone(), rootfs, &spec, planned.clone());
+    let mut state = new_state(&request, planned.clone());
     let container = Container::create(&global.root, &state)?;
     let creation = Creation {
         plan: &plan,
+        document: &document,
         cgroup: &mut cgroup,
         seccomp: seccomp.as_ref(),
         hooks: &spec.hooks,
@@ -112,6 +107,7 @@ pub fn make(
         container: &container,
         state: &mut state,
         console,
+        hooks_ran: false,
     };
     let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);
     let created = match prepared.and_then(|()| creation.create()) {
@@ -123,16 +119,23 @@ pub fn make(
             return Err(error);
         }
     };
-    Ok(Made { container, state, created })
+    let made = Made { container, state, created };
+    match pidfd_socket.map_or(Ok(()), |socket| socket.send("standard", made.created.pidfd.as_fd())) {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            made.undo();
+            Err(error)
+        }
+    }
 }
 
-fn new_state(id: &str, bundle: PathBuf, rootfs: PathBuf, spec: &Spec, cgroup: cgroup::Cgroup) -> State {
-    let own_pid = spec.linux.namespaces.iter().any(|ns| ns.kind == "pid" && ns.path.is_empty());
+fn new_state(request: &Request<'_>, cgroup: cgroup::Cgroup) -> State {
+    let spec = request.spec;
     State {
         oci_version: OCI_VERSION.into(),
-        id: id.into(),
-        bundle,
-        rootfs,
+        id: request.id.into(),
+        bundle: request.bundle.into(),
+        rootfs: request.rootfs.clone(),
         created: log::now(),
         owner: rustix::process::geteuid().as_raw(),
         annotations: spec.annotations.clone(),
@@ -140,10 +143,19 @@ fn new_state(id: &str, bundle: PathBuf, rootfs: PathBuf, spec: &Spec, cgroup: cg
         ready: false,
         init: None,
         cgroup,
-        own_pid_namespace: own_pid,
+        new_keyring: request.new_keyring,
+        own_pid_namespace: spec.linux.namespaces.iter().any(|ns| ns.kind == "pid" && ns.path.is_empty()),
         steps_after_start: Default::default(),
         poststart: spec.hooks.poststart.clone(),
         poststop: spec.hooks.poststop.clone(),
+    }
+}
+
+/// Profiles are written for more architectures and newer kernels than one machine has: no reason to fail, or to warn.
+fn log_unknown_syscalls(filter: Option<&seccomp::Filter<'_>>) {
+    let unknown = filter.map(seccomp::Filter::unknown_syscalls).unwrap_or_default();
+    if !unknown.is_empty() {
+        log::debug(|| format!("linux.seccomp: libseccomp does not know {}", unknown.join(", ")));
     }
 }
 
@@ -165,13 +177,7 @@ fn listen_fds() -> (u32, Vec<String>) {
 /// is opened: one that the caller has not opened would be taken for it.
 pub fn preserved(args: &ArgMatches) -> Result<(u32, Vec<String>)> {
     let (listen, env) = listen_fds();
-    let preserve = listen.saturating_add(args.get_one::<u32>("preserve-fds").copied().unwrap_or(0));
-    for fd in 3..3u32.saturating_add(preserve) {
-        fcntl_getfd(hilum_sys::process::borrow(i32::try_from(fd).unwrap_or(i32::MAX)))
-            .map_err(Error::from)
-            .context(format!("--preserve-fds: file descriptor {fd} is not open"))?;
-    }
-    Ok((preserve, env))
+    Ok((super::preserved(args, listen)?, env))
 }
 
 /// In a user namespace whose group map was written without privilege, now or by whoever made ours.
@@ -180,8 +186,4 @@ fn setgroups_denied(spec: &Spec) -> bool {
     (new_user && idmap::denies_setgroups(&spec.linux.gid_mappings))
         || (in_user_namespace()
             && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny"))
-}
-
-fn enabled(path: &str) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| text.starts_with('Y'))
 }

@@ -44,9 +44,6 @@ pub fn run() -> Result<u8> {
         },
     });
     let text = serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?;
-    super::print(&format!(
-        "{text}
-"
-    ))?;
+    super::print(&(text + "\n"))?;
     Ok(0)
 }

@@ -59,7 +59,7 @@ fn parse(text: &str) -> Result<i32> {
     // signal(7): 34 is the first that a C library leaves to programs.
     let real_time = |rest: &str, base: i32, sign: i32| match rest {
         "" => Some(base),
-        rest => rest.get(1..).and_then(|n| n.parse::<i32>().ok()).map(|n| base + sign * n),
+        rest => rest.get(1..).and_then(|n| n.parse::<u8>().ok()).map(|n| base + sign * i32::from(n)),
     };
     let number = match name {
         "CLD" => Some(17),

@@ -3,13 +3,18 @@
 mod create;
 mod creation;
 mod delete;
+mod events;
+mod exec;
 mod features;
 mod kill;
 mod list;
+mod pause;
+mod ps;
 mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 mod version;
 
 use std::ffi::OsString;
@@ -59,6 +64,12 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("create", args)) => create::run(&global, args),
         Some(("run", args)) => run::run(&global, args),
         Some(("start", args)) => start::run(&global, args),
+        Some(("exec", args)) => exec::run(&global, args),
+        Some(("ps", args)) => ps::run(&global, args),
+        Some(("pause", args)) => pause::pause(&global, args),
+        Some(("resume", args)) => pause::resume(&global, args),
+        Some(("update", args)) => update::run(&global, args),
+        Some(("events", args)) => events::run(&global, args),
         Some(("state", args)) => state::run(&global, args),
         Some(("kill", args)) => kill::run(&global, args),
         Some(("delete", args)) => delete::run(&global, args),
@@ -71,6 +82,11 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
 
 fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
     matches.get_one::<String>(name).map(String::as_str)
+}
+
+/// All values of an option that may be given several times.
+fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
+    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
 }
 
 /// What a command answers. (The macros of the standard library panic where a pipe is closed or a disk is full.)
@@ -90,6 +106,18 @@ fn id(args: &ArgMatches) -> Result<&str> {
         return Err(Error::new("invalid container ID format").hint("an id has 255 bytes at the most"));
     }
     Ok(id)
+}
+
+/// The number of descriptors behind the standard ones that a process keeps: `--preserve-fds`, and `more`. All of them
+/// must be open.
+fn preserved(args: &ArgMatches, more: u32) -> Result<u32> {
+    let preserve = more.saturating_add(args.get_one::<u32>("preserve-fds").copied().unwrap_or(0));
+    for fd in 3..3u32.saturating_add(preserve) {
+        rustix::io::fcntl_getfd(hilum_sys::process::borrow(i32::try_from(fd).unwrap_or(i32::MAX)))
+            .map_err(Error::from)
+            .context(format!("--preserve-fds: file descriptor {fd} is not open"))?;
+    }
+    Ok(preserve)
 }
 
 fn global(matches: &ArgMatches) -> Result<Global> {

@@ -39,7 +39,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 
 fn execute(made: &Made, args: &ArgMatches) -> Result<()> {
     let notify = notify::listen(made.container.path())?;
-    made.created.execute(&made.state)?;
+    made.created.execute(Some(&made.state))?;
     made.write_pid_file(args)?;
     match notify {
         None => Ok(()),

@@ -14,15 +14,15 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         Status::Created => {}
         Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
         Status::Creating => return Err(Error::new("cannot start a container that is not created")),
-        Status::Running | Status::Paused => return Err(Error::new("cannot start an already running container")),
-    }
-    if state.cgroup.frozen()? {
-        return Err(Error::new("cannot start a container that is paused").hint("its cgroup is frozen"));
+        Status::Paused => {
+            return Err(Error::new("cannot start a container that is paused").hint("hilum resume lets it go on"));
+        }
+        Status::Running => return Err(Error::new("cannot start an already running container")),
     }
     let notify = notify::listen(container.path())?;
     let channel = knock(container.path())?.ok_or_else(|| Error::new("cannot start a container that has stopped"))?;
     channel.go()?;
-    await_exec(&channel, &state)?;
+    await_exec(&channel, &state.steps_after_start, Some(&state))?;
     run_poststart(&state)?;
     if let (Some(notify), Some(process)) = (notify, state.process) {
         drop(container);

@@ -143,11 +143,16 @@ impl Root {
     }
 
     pub(crate) fn chroot(&self) -> Result<()> {
-        rustix::process::fchdir(self.0.as_fd())?;
-        rustix::process::chroot(c".")?;
-        rustix::process::chdir(c"/")?;
-        Ok(())
+        enter(self.0.as_fd())
     }
+}
+
+/// Makes the directory the root of this process.
+pub(crate) fn enter(dir: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(dir)?;
+    rustix::process::chroot(c".")?;
+    rustix::process::chdir(c"/")?;
+    Ok(())
 }
 
 enum Made {

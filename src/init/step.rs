@@ -19,9 +19,14 @@ pub type Fd = i32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step<'a> {
     // Stage one: what must happen before the container's first process is cloned.
-    /// setns(2): `kind` is the CLONE_NEW… flag, which the kernel compares once more.
+    /// setns(2): `kind` is the CLONE_NEW… flag, which the kernel compares once more; with a pidfd, the flags of all the
+    /// namespaces of that process that are to be joined (Linux 5.8).
     Join {
         kind: u32,
+        fd: Fd,
+    },
+    /// The root directory of a process that has no mount namespace of its own: chroot(2) into it.
+    EnterRoot {
         fd: Fd,
     },
     /// unshare(2).

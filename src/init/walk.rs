@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::channel::{Answer, ask, receive, tell, tell_with_fd};
 use crate::fail::{During, Fail, Result};
-use crate::root::Root;
+use crate::root::{self, Root};
 use crate::step::{Message, Point, Step};
 use crate::{Header, device, hook, mount, process, terminal};
 
@@ -88,6 +88,7 @@ impl<'a> Walk<'a> {
     fn step(&mut self, step: Step<'a>) -> Result<Next> {
         match step {
             Step::Join { kind, fd } => namespace::setns(sys_process::borrow(fd), kind)?,
+            Step::EnterRoot { fd } => root::enter(sys_process::borrow(fd))?,
             Step::Unshare { kinds } => namespace::unshare(kinds)?,
             Step::BecomeRoot => process::become_root(self.proc())?,
             Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,

@@ -15,6 +15,7 @@ fn kinds(flags: u32) -> String {
 pub fn describe(step: &Step<'_>) -> String {
     match step {
         Step::Join { kind, .. } => format!("join the {} namespace", kinds(*kind)),
+        Step::EnterRoot { .. } => "chroot into the root of the container's process".into(),
         Step::Unshare { kinds: flags } => format!("create a {} namespace", kinds(*flags)),
         Step::BecomeRoot => "become root of the user namespace".into(),
         Step::TimeOffsets { .. } => "set linux.timeOffsets".into(),

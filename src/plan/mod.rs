@@ -8,6 +8,7 @@ pub mod capability;
 mod cgroup_mount;
 mod describe;
 mod device;
+pub mod exec;
 mod hooks;
 mod idmap;
 mod mount;
@@ -33,6 +34,7 @@ pub use describe::describe;
 pub use idmap::IdMaps;
 
 use crate::error::{Error, Result};
+use crate::log;
 use crate::spec::config::Spec;
 use namespace::Namespaces;
 
@@ -61,8 +63,24 @@ pub struct Request<'s> {
     /// The runtime runs in a user namespace itself: no mknod, whatever the container's namespaces.
     pub in_user_namespace: bool,
     pub setgroups_denied: bool,
+    pub modules: SecurityModules,
+}
+
+/// The security modules of the host, whose labels can be had only where they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SecurityModules {
     pub selinux: bool,
     pub apparmor: bool,
+}
+
+impl SecurityModules {
+    pub fn detect() -> Self {
+        let apparmor = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+        Self {
+            selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+            apparmor: apparmor.is_ok_and(|text| text.starts_with('Y')),
+        }
+    }
 }
 
 pub struct Plan<'a> {
@@ -76,6 +94,15 @@ pub struct Plan<'a> {
     pub id_maps: Option<IdMaps>,
     /// For the message, should the child be killed for it.
     pub memory_limit: Option<i64>,
+}
+
+impl Plan<'_> {
+    /// Each step, in words, for `--debug`.
+    pub fn log(&self) {
+        for (index, step) in self.steps.iter().enumerate() {
+            log::debug(|| format!("step {index}: {}", describe(step)));
+        }
+    }
 }
 
 /// The order, from top to bottom.
@@ -93,7 +120,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
 
     // Stage one: what must be done before the container's first process is cloned. Where that is nothing, the parent's
     // own clone is enough, and the rest of this is done by the container's process itself.
-    process::oom_score(&mut b, req.spec)?; // a lower one needs rights in the host's user namespace
+    process::oom_score(&mut b, req.spec.process.as_ref().and_then(|process| process.oom_score_adj))?; // a lower one needs rights in the host's user namespace
     b.push(Step::EnterCgroup);
     let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]);
     let (new_time, new_cgroup, new_net) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup), ns.is_new(Kind::Net));
@@ -134,7 +161,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     if req.new_keyring {
         let name = b.text(format!("_ses.{}", req.id), "id")?;
         let label = &req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
-        let label = match req.selinux && !label.is_empty() {
+        let label = match req.modules.selinux && !label.is_empty() {
             true => Some(b.text(label, "process.selinuxLabel")?),
             false => None,
         };
@@ -146,9 +173,12 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     b.steps.append(&mut behind.steps);
     b.fds.append(&mut behind.fds);
     let clone_kinds = if stage_one { 0 } else { clone_kinds };
-    let memory = req.spec.linux.resources.as_ref().and_then(|resources| resources.memory.as_ref());
-    let memory_limit = memory.and_then(|memory| memory.limit).filter(|limit| *limit > 0);
+    let memory_limit = memory_limit(req.spec);
     Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, memory_limit })
+}
+
+fn memory_limit(spec: &Spec) -> Option<i64> {
+    spec.linux.resources.as_ref()?.memory.as_ref()?.limit.filter(|limit| *limit > 0)
 }
 
 /// What no single part of the plan looks at.

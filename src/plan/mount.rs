@@ -142,7 +142,7 @@ fn data<'a>(
         data.push("ro".to_string());
     }
     let label = &req.spec.linux.mount_label;
-    if !label.is_empty() && req.selinux && !matches!(mount.kind.as_str(), "proc" | "sysfs" | "mqueue") {
+    if !label.is_empty() && req.modules.selinux && !matches!(mount.kind.as_str(), "proc" | "sysfs" | "mqueue") {
         data.push(format!("context={label}"));
     }
     if let Some(long) = data.iter().find(|option| option.len() > OPTION_ROOM) {

@@ -5,7 +5,8 @@ use hilum_init::step::{self, Step};
 use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
-use super::{Builder, Request, capability, hooks, passwd, sysctl};
+use super::seccomp::Filter;
+use super::{Builder, Request, SecurityModules, capability, hooks, passwd, sysctl};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::spec::config::{self, Process};
@@ -32,17 +33,51 @@ const RLIMITS: [&str; 16] = [
 
 const DEFAULT_UMASK: u32 = 0o022;
 
+/// A process on its way into a container: the first one, or one that joins it later.
+pub struct Subject<'s> {
+    pub process: &'s Process,
+    pub seccomp: Option<&'s Filter<'s>>,
+    /// Where it may find its HOME, if the environment has none.
+    pub home: &'s dyn Fn() -> Option<String>,
+    /// LISTEN_FDS and the like, which only the caller of the runtime knows.
+    pub extra_env: &'s [String],
+    pub setgroups_denied: bool,
+    pub modules: SecurityModules,
+}
+
 /// Everything behind pivot_root.
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
-    let process = process(req.spec)?;
+    let process = req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing"))?;
+    let home = || passwd::home(&req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
+    let subject = Subject {
+        process,
+        seccomp: req.seccomp,
+        home: &home,
+        extra_env: &req.extra_env,
+        setgroups_denied: req.setgroups_denied,
+        modules: req.modules,
+    };
     b.push(Step::NewSession);
     names(b, req.spec, ns)?;
     sysctl::plan(b, req.spec, ns)?;
-    labels(b, req, process)?;
+    let exec = prepare(b, &subject)?;
+    if req.wait_for_start {
+        b.push(Step::AwaitStart);
+    }
+    hooks::before_exec(b, req)?;
+    b.push(exec);
+    Ok(())
+}
+
+/// What makes the process what it is to be, up to where it is ready; and the step that executes it, which comes last.
+pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a>> {
+    let process = subject.process;
+    check(process)?;
+    labels(b, process, subject.modules)?;
     refuse_unsupported(process)?;
     limits(b, process)?;
 
-    let filter = req.seccomp.map(|filter| filter.flags());
+    let filter = subject.seccomp.map(Filter::flags);
     if filter.is_some() {
         b.push(Step::Wait(step::Point::Seccomp));
     }
@@ -53,32 +88,25 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         b.push(Step::Seccomp { flags });
     }
     b.push(Step::OwnStdio { uid: process.user.uid, terminal: process.terminal });
-    identity(b, req, process)?;
+    identity(b, process, subject.setgroups_denied)?;
     b.push(Step::Umask { mask: process.user.umask.unwrap_or(DEFAULT_UMASK) & 0o777 });
     b.push(Step::Chdir { path: cwd, again: true });
     if process.no_new_privileges {
         b.push(Step::NoNewPrivileges);
     }
-    let env = environment(req, process)?;
+    let env = environment(subject)?;
     let name = process.args.first().map(String::as_str).unwrap_or_default();
     let program = b.text(name, "process.args[0]")?;
     b.push(Step::FindProgram { program, candidates: candidates(b, name, &env)? });
     b.push(Step::Wait(step::Point::Ready));
-    if req.wait_for_start {
-        b.push(Step::AwaitStart);
-    }
-    hooks::before_exec(b, req)?;
-    let step = Step::Exec {
+    Ok(Step::Exec {
         args: b.texts(&process.args, "process.args")?,
         env: b.texts(&env, "process.env")?,
         seccomp: filter.filter(|_| process.no_new_privileges),
-    };
-    b.push(step);
-    Ok(())
+    })
 }
 
-fn process(spec: &config::Spec) -> Result<&Process> {
-    let process = spec.process.as_ref().ok_or_else(|| Error::new("process: missing"))?;
+fn check(process: &Process) -> Result<()> {
     if process.args.is_empty() {
         return Err(Error::new("process.args: must not be empty"));
     }
@@ -88,7 +116,7 @@ fn process(spec: &config::Spec) -> Result<&Process> {
     if !process.cwd.starts_with('/') {
         return Err(Error::new(format!("process.cwd: {:?} is not an absolute path", process.cwd)));
     }
-    Ok(process)
+    Ok(())
 }
 
 fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()> {
@@ -110,9 +138,9 @@ fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()
 }
 
 /// Files of /proc/self/attr take effect at the next exec (proc_pid_attr(5)).
-fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<()> {
+fn labels(b: &mut Builder<'_>, process: &Process, modules: SecurityModules) -> Result<()> {
     if !process.apparmor_profile.is_empty() {
-        if !req.apparmor {
+        if !modules.apparmor {
             return Err(Error::new(format!(
                 "process.apparmorProfile: cannot apply {:?}: AppArmor is not enabled on this host",
                 process.apparmor_profile
@@ -128,7 +156,7 @@ fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<(
         b.push(Step::ProcWrite { path: b.text(path, "")?, value, unless_equal: false });
     }
     if !process.selinux_label.is_empty() {
-        if !req.selinux {
+        if !modules.selinux {
             return Err(Error::new("process.selinuxLabel: SELinux is not enabled on this host")
                 .hint("remove the property, or boot with security=selinux"));
         }
@@ -138,8 +166,8 @@ fn labels(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<(
     Ok(())
 }
 
-pub fn oom_score(b: &mut Builder<'_>, spec: &config::Spec) -> Result<()> {
-    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+pub fn oom_score(b: &mut Builder<'_>, score: Option<i32>) -> Result<()> {
+    if let Some(score) = score {
         if !(-1000..=1000).contains(&score) {
             return Err(Error::new(format!("process.oomScoreAdj: {score} is not between -1000 and 1000")));
         }
@@ -182,7 +210,7 @@ fn limits(b: &mut Builder<'_>, process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result<()> {
+fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) -> Result<()> {
     let none = config::Capabilities::default();
     let wanted = process.capabilities.as_ref().unwrap_or(&none);
     let mut unknown = Vec::new();
@@ -203,7 +231,7 @@ fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result
         return Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not"));
     }
     b.push(Step::BoundingSet { keep: bounding });
-    if req.setgroups_denied && !process.user.additional_gids.is_empty() {
+    if setgroups_denied && !process.user.additional_gids.is_empty() {
         return Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
             .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"));
     }
@@ -216,16 +244,15 @@ fn identity(b: &mut Builder<'_>, req: &Request<'_>, process: &Process) -> Result
     Ok(())
 }
 
-fn environment(req: &Request<'_>, process: &Process) -> Result<Vec<String>> {
-    let mut env = process.env.clone();
+fn environment(subject: &Subject<'_>) -> Result<Vec<String>> {
+    let mut env = subject.process.env.clone();
     if let Some(bad) = env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
         return Err(Error::new(format!("process.env: {bad:?} is not NAME=VALUE")));
     }
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-        let home = passwd::home(&req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
-        env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
+        env.push(format!("HOME={}", (subject.home)().as_deref().unwrap_or("/")));
     }
-    env.extend(req.extra_env.iter().cloned());
+    env.extend(subject.extra_env.iter().cloned());
     Ok(env)
 }
 

@@ -13,6 +13,7 @@ use crate::spec::config;
 
 /// Where the container finds its notify socket's directory.
 pub const NOTIFY_INSIDE: &str = "/run/notify";
+
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
     let spec = req.spec;
     let private = ns.is_private(Kind::Mount);

@@ -3,17 +3,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    connect, sendmsg, socket_with,
-};
-
-use crate::error::{Context, Error, Result};
+use super::handover::Handover;
+use crate::error::{Error, Result};
 
 pub enum Console {
     None,
-    /// Connected before anything else happens: a caller that does not listen is told at once.
-    Socket(OwnedFd),
+    Socket(Handover),
     Foreground,
 }
 
@@ -29,7 +24,7 @@ impl Console {
                 Err(Error::new("cannot use console socket if hilum will not detach or allocate tty")
                     .hint("set process.terminal to true and detach, or leave out --console-socket"))
             }
-            (true, true, Some(path)) => connected(path).map(Self::Socket),
+            (true, true, Some(path)) => Handover::connect("--console-socket", path).map(Self::Socket),
             (true, false, None) => Ok(Self::Foreground),
             (false, _, None) => Ok(Self::None),
         }
@@ -39,24 +34,8 @@ impl Console {
     pub fn deliver(&self, master: OwnedFd) -> Result<Option<OwnedFd>> {
         match self {
             Self::None | Self::Foreground => Ok(Some(master)),
-            Self::Socket(socket) => {
-                let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-                let mut ancillary = SendAncillaryBuffer::new(&mut space);
-                let fds = [master.as_fd()];
-                ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-                // Receivers take the bytes for the terminal's name.
-                let name = [rustix::io::IoSlice::new(b"/dev/ptmx")];
-                rustix::io::retry_on_intr(|| sendmsg(socket, &name, &mut ancillary, SendFlags::NOSIGNAL))
-                    .context("send the terminal to --console-socket")?;
-                Ok(None)
-            }
+            // Receivers take the bytes for the terminal's name.
+            Self::Socket(socket) => socket.send("/dev/ptmx", master.as_fd()).map(|()| None),
         }
     }
-}
-
-fn connected(path: &Path) -> Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    let address = SocketAddrUnix::new(path).at("--console-socket", path)?;
-    connect(&socket, &address).at("connect to --console-socket", path)?;
-    Ok(socket)
 }

@@ -7,7 +7,7 @@ use rustix::process::WaitIdStatus;
 
 use crate::error::{Error, errno_text};
 use crate::plan::{Plan, describe};
-use crate::state::State;
+use crate::state::StepNames;
 
 const OLD_KERNEL: &str = "hilum needs Linux 5.10 or newer";
 
@@ -100,8 +100,7 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
 }
 
 /// The same in `start`, which has only the names of the steps that were left.
-pub fn late(state: &State, at: usize, errno: Errno, detail: &str) -> Error {
-    let steps = &state.steps_after_start;
+pub fn late(steps: &StepNames, at: usize, errno: Errno, detail: &str) -> Error {
     let name = at.checked_sub(steps.first).and_then(|i| steps.names.get(i)).cloned();
     let name = name.unwrap_or_else(|| format!("step {at}"));
     let cause = match detail {

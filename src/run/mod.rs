@@ -1,24 +1,21 @@
 //! The plan carried out: the parent's side of creating a container.
 
 mod channel;
+mod child;
 pub mod console;
+pub mod exec;
 mod failure;
 mod files;
 pub mod foreground;
+pub mod handover;
 pub mod hooks;
 pub mod idmap;
 pub mod notify;
 pub mod start;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use hilum_init::Header;
-use hilum_init::step::{Point, Step, Words};
-use rustix::fs::{Mode, OFlags, fstatfs, open};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-pub use channel::{Channel, Said};
+use hilum_init::step::{Point, Step};
 
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
@@ -26,13 +23,15 @@ use crate::plan::seccomp::Filter;
 use crate::plan::{Plan, describe};
 use crate::spec::config::Hooks;
 use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
+use channel::{Channel, Said};
+use child::Child;
 use console::Console;
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// What the parent works with while it creates a container.
 pub struct Creation<'c> {
     pub plan: &'c Plan<'c>,
+    /// The text of config.json, which is kept with the state.
+    pub document: &'c [u8],
     pub cgroup: &'c mut cgroup::Plan,
     pub seccomp: Option<&'c Filter<'c>>,
     pub hooks: &'c Hooks,
@@ -43,9 +42,11 @@ pub struct Creation<'c> {
     pub container: &'c Container,
     pub state: &'c mut State,
     pub console: Console,
+    /// Hooks have seen the container: poststop must, too.
+    pub hooks_ran: bool,
 }
 
-/// A container whose process has done all but to execute.
+/// A process that has done all but to execute.
 pub struct Created {
     pub channel: Channel,
     pub process: Identity,
@@ -54,15 +55,28 @@ pub struct Created {
     pub terminal: Option<OwnedFd>,
     /// It has been let go already.
     went_ahead: bool,
+    /// What is left for it to do, by name.
+    steps: StepNames,
 }
 
 impl Created {
-    /// Lets the process execute, and returns once it has.
-    pub fn execute(&self, state: &State) -> Result<()> {
+    /// For a caller who cannot use it after all.
+    pub fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        child::wait(&self.pidfd);
+    }
+
+    fn new(child: Child<'_>, process: Identity, terminal: Option<OwnedFd>, steps: StepNames) -> Self {
+        let (channel, pidfd) = child.into_parts();
+        Self { channel, process, pidfd, terminal, went_ahead: false, steps }
+    }
+
+    /// Lets the process execute, and returns once it has. `state` is for the hooks that run before.
+    pub fn execute(&self, state: Option<&State>) -> Result<()> {
         if !self.went_ahead {
             self.channel.go()?;
         }
-        start::await_exec(&self.channel, state)
+        start::await_exec(&self.channel, &self.steps, state)
     }
 }
 
@@ -71,74 +85,49 @@ impl Creation<'_> {
     pub fn create(mut self) -> Result<Created> {
         self.cgroup.create()?;
         self.state.cgroup = self.cgroup.cgroup.clone();
-        let mut begun = Begun::default();
-        let created = self.start_process(&mut begun);
+        let created = self.start_process();
         if created.is_err() {
-            self.undo(&begun);
+            self.undo();
         }
         created
     }
 
-    fn start_process(&mut self, begun: &mut Begun) -> Result<Created> {
-        let entry = self.cgroup.cgroup.entry()?;
+    fn start_process(&mut self) -> Result<Created> {
         let program = files::init_program()?;
         self.state.init = Some(InitProgram::of(&program)?);
-        let progress = files::Progress::new()?;
-        let proc = host_proc()?;
-        let start = if self.wait_for_start { Some(start::listen_in(self.container.path())?) } else { None };
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
-
-        // CLONE_INTO_CGROUP where the clone is the container's process and v2 is all there is; else it enters itself.
-        let into_cgroup = entry.v2.as_ref().filter(|_| !self.plan.stage_one);
-        let mut procs = entry.procs;
-        if let (Some(dir), None) = (&entry.v2, into_cgroup) {
-            procs.push(
-                rustix::fs::openat(dir, "cgroup.procs", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-                    .context("open cgroup.procs")?,
-            );
-        }
-        let numbers: Vec<u8> = procs.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
-        let header = Header {
-            channel: theirs.as_raw_fd(),
-            progress: progress.file.as_raw_fd(),
-            proc: proc.as_raw_fd(),
-            start: start.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-            cgroup_procs: Words(&numbers),
+        let start = child::Start {
+            program: &program,
+            cgroup: self.cgroup.cgroup.entry()?,
             preserve: self.preserve,
+            knock: if self.wait_for_start { Some(start::listen_in(self.container.path())?) } else { None },
         };
-        let plan = files::plan(&header, &self.plan.steps)?;
+        let mut child = Child::start(self.plan, start)?;
+        match self.accompany(&mut child) {
+            Ok((process, terminal, went_ahead)) => {
+                let steps = self.state.steps_after_start.clone();
+                Ok(Created { went_ahead, ..Created::new(child, process, terminal, steps) })
+            }
+            Err(error) => {
+                child.kill();
+                Err(error)
+            }
+        }
+    }
 
-        let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), plan.as_raw_fd()];
-        inherit.extend(3..3 + self.preserve as i32);
-        inherit.extend(start.iter().map(AsRawFd::as_raw_fd));
-        inherit.extend(procs.iter().chain(&self.plan.fds).map(AsRawFd::as_raw_fd));
-        let number = std::ffi::CString::new(plan.as_raw_fd().to_string()).unwrap_or_default();
-        let spawned = hilum_sys::clone::spawn(
-            program.as_fd(),
-            [c"hilum-init", &number],
-            &inherit,
-            self.plan.clone_kinds.into(),
-            into_cgroup.map(AsFd::as_fd),
-        )
-        .map_err(|errno| failure::spawn(errno, self.plan))?;
-        begun.processes.push(spawned.pidfd);
-        begun.pid = spawned.pid;
-        // The other end must be the child's alone: its end is how we learn of the child's.
-        drop((theirs, start));
-        // From here on the child works beside us.
+    /// The child works beside us from here on.
+    fn accompany(&mut self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>, bool)> {
         if !self.plan.stage_one {
-            self.record(spawned.pid)?;
+            self.record(child.pid())?;
         }
         self.cgroup.install_device_filter()?;
-        let channel = Channel::new(ours);
         // What has an answer already is asked without a wait, which saves the run two changes of context.
         let went_ahead = self.may_go_ahead();
         if went_ahead {
             // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
-            let _ = channel.go();
+            let _ = child.channel().go();
         }
-        Ok(Created { went_ahead, ..self.converse(channel, &progress, begun)? })
+        let (process, terminal) = self.converse(child)?;
+        Ok((process, terminal, went_ahead))
     }
 
     /// Whether the only question of the child will be whether it may execute, and nothing speaks against it.
@@ -148,57 +137,40 @@ impl Creation<'_> {
     }
 
     /// The container's first process is known, and so is what to undo should this one be killed. Written while the child
-    /// is at work.
+    /// is at work, as is the document, which `exec` and `update` go by.
     fn record(&mut self, pid: i32) -> Result<()> {
         self.state.process = Some(Identity::of(pid)?);
-        self.container.save(self.state)
+        self.container.save(self.state)?;
+        self.container.save_document(self.document)
     }
 
-    fn converse(&mut self, channel: Channel, progress: &files::Progress, begun: &mut Begun) -> Result<Created> {
+    fn converse(&mut self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>)> {
         let mut terminal = None;
-        let mut stage_one = self.plan.stage_one;
-        let mut deferred = None;
         // Compiled while the child mounts, unless it waits for its id maps first.
-        let mut seccomp = if self.plan.id_maps.is_none() { self.compile_seccomp()? } else { Vec::new() };
+        let mut seccomp = if self.plan.id_maps.is_none() { compile(self.seccomp)? } else { Vec::new() };
         loop {
-            let said = match deferred.take_if(|_| !stage_one) {
-                Some(said) => said,
-                None => channel.next()?,
-            };
-            match said {
+            match child.next()? {
                 Said::At(Point::IdMaps) => {
                     if let Some(maps) = &self.plan.id_maps {
-                        idmap::write(begun.pid, maps)?;
+                        idmap::write(child.pid(), maps)?;
                     }
-                    channel.go()?;
-                    seccomp = self.compile_seccomp()?;
+                    child.channel().go()?;
+                    seccomp = compile(self.seccomp)?;
                 }
-                Said::Forked(pid) => {
-                    // The child of our child has us as its parent (CLONE_PARENT): its pid cannot be reused before we
-                    // have waited for it.
-                    let number = Pid::from_raw(pid).ok_or_else(|| Error::new("the init program reported no pid"))?;
-                    let pidfd = pidfd_open(number, PidfdFlags::empty()).context("pidfd_open")?;
-                    begun.reap_stage_one();
-                    begun.processes.push(pidfd);
-                    begun.pid = pid;
-                    stage_one = false;
-                    self.record(pid)?;
-                }
-                // Stage two may be heard before stage one has said its pid.
-                said @ Said::At(_) if stage_one => deferred = Some(said),
+                Said::Forked(pid) => self.record(pid)?,
                 Said::At(Point::RuntimeHooks) => {
-                    begun.hooks = true;
-                    let (hooks, pid) = (self.hooks, begun.pid);
+                    self.hooks_ran = true;
+                    let (hooks, pid) = (self.hooks, child.pid());
                     hooks::run("prestart", &hooks.prestart, self.state, Status::Creating, pid)?;
                     hooks::run("createRuntime", &hooks.create_runtime, self.state, Status::Creating, pid)?;
-                    channel.go()?;
+                    child.channel().go()?;
                 }
                 Said::At(Point::HookState) => {
-                    begun.hooks = true;
-                    let pid = inner_pid(begun.pid)?;
-                    channel.answer(&hooks::document(self.state, Status::Creating, pid)?)?;
+                    self.hooks_ran = true;
+                    let pid = inner_pid(child.pid())?;
+                    child.channel().answer(&hooks::document(self.state, Status::Creating, pid)?)?;
                 }
-                Said::At(Point::Seccomp) => channel.answer(&seccomp)?,
+                Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::At(Point::Ready) => {
                     let process = self.state.process.ok_or_else(|| Error::new("no process"))?;
@@ -207,69 +179,32 @@ impl Creation<'_> {
                     if self.wait_for_start {
                         self.container.save(self.state)?;
                     }
-                    let pidfd = begun.processes.pop().ok_or_else(|| Error::new("no process"))?;
-                    return Ok(Created { channel, process, pidfd, terminal, went_ahead: false });
+                    return Ok((process, terminal));
                 }
-                Said::Failed { step, errno, detail } => {
-                    return Err(failure::step(self.plan.steps.get(step), errno, &detail));
-                }
-                Said::Executing | Said::Nothing => {
-                    return Err(failure::silent(self.plan, progress.step(), begun.wait()));
-                }
+                said => return Err(out_of_turn(&said)),
             }
         }
     }
 
-    fn compile_seccomp(&self) -> Result<Vec<u8>> {
-        self.seccomp.map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
-    }
-
     /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
-    fn undo(&mut self, begun: &Begun) {
-        begun.kill();
+    fn undo(&mut self) {
         let cgroup = &self.cgroup.cgroup;
         let removed = cgroup.signal_all(rustix::process::Signal::KILL).and_then(|()| cgroup.remove());
         if let Err(e) = removed {
             crate::log::warn(&format!("undo: {e}"));
         }
-        if begun.hooks {
+        if self.hooks_ran {
             run_poststop(self.state);
         }
     }
 }
 
-/// What has been started and must be ended if the creation fails.
-#[derive(Default)]
-struct Begun {
-    processes: Vec<OwnedFd>,
-    pid: i32,
-    /// Hooks have seen the container: poststop must, too.
-    hooks: bool,
+fn compile(filter: Option<&Filter<'_>>) -> Result<Vec<u8>> {
+    filter.map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
 }
 
-impl Begun {
-    fn kill(&self) {
-        for pidfd in &self.processes {
-            let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
-            let _ = wait(pidfd.as_fd());
-        }
-    }
-
-    fn reap_stage_one(&mut self) {
-        if let Some(pidfd) = self.processes.pop() {
-            let _ = wait(pidfd.as_fd());
-        }
-    }
-
-    fn wait(&self) -> Option<rustix::process::WaitIdStatus> {
-        self.processes.last().and_then(|pidfd| wait(pidfd.as_fd()))
-    }
-}
-
-/// Waits for a child's end.
-pub fn wait(pidfd: std::os::fd::BorrowedFd<'_>) -> Option<rustix::process::WaitIdStatus> {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED)).ok().flatten()
+fn out_of_turn(said: &Said) -> Error {
+    Error::new(format!("the init program said {said:?} out of turn"))
 }
 
 /// A hook that fails after the container's end cannot be undone: it is reported, and the others run (config.md).
@@ -298,15 +233,6 @@ fn steps_after_ready(steps: &[Step<'_>]) -> StepNames {
     let ready = steps.iter().position(|step| *step == Step::Wait(Point::Ready));
     let first = ready.unwrap_or(steps.len());
     StepNames { first, names: steps.iter().skip(first).map(describe).collect() }
-}
-
-/// The host's own procfs, for what the child writes there.
-fn host_proc() -> Result<OwnedFd> {
-    let proc = open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", "/proc")?;
-    if fstatfs(&proc).at("statfs", "/proc")?.f_type as i64 != PROC_SUPER_MAGIC {
-        return Err(Error::new("/proc on this host is not a procfs").hint("mount -t proc proc /proc"));
-    }
-    Ok(proc)
 }
 
 /// The pid that the container's process has in its own pid namespace, which is the last of the list (proc_pid_status(5)).

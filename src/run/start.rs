@@ -7,9 +7,10 @@ use hilum_init::step::Point;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
-use super::{Channel, Said, failure, hooks, inner_pid};
+use super::channel::{Channel, Said};
+use super::{failure, hooks, inner_pid, out_of_turn};
 use crate::error::{Context, Error, Result};
-use crate::state::{State, Status};
+use crate::state::{State, Status, StepNames};
 
 /// The name of the socket at which a created container's process waits.
 const START_SOCKET: &str = "start.sock";
@@ -40,20 +41,21 @@ pub fn knock(dir: &Path) -> Result<Option<Channel>> {
     }
 }
 
-/// Listens until the process has executed (the end of the channel, announced) or has said why not.
-pub fn await_exec(channel: &Channel, state: &State) -> Result<()> {
+/// Listens until the process has executed (the end of the channel, announced) or has said why not. `state` is for the
+/// hooks that it runs before.
+pub fn await_exec(channel: &Channel, steps: &StepNames, state: Option<&State>) -> Result<()> {
     let mut executing = false;
     loop {
-        match channel.next()? {
-            Said::Executing => executing = true,
-            Said::Nothing if executing => return Ok(()),
-            Said::Nothing => return Err(Error::new("the container's process ended before it could execute")),
-            Said::At(Point::HookState) => {
+        match (channel.next()?, state) {
+            (Said::Executing, _) => executing = true,
+            (Said::Nothing, _) if executing => return Ok(()),
+            (Said::Nothing, _) => return Err(Error::new("the container's process ended before it could execute")),
+            (Said::At(Point::HookState), Some(state)) => {
                 let pid = state.process.map_or(Ok(0), |process| inner_pid(process.pid))?;
                 channel.answer(&hooks::document(state, Status::Created, pid)?)?;
             }
-            Said::Failed { step, errno, detail } => return Err(failure::late(state, step, errno, &detail)),
-            said => return Err(Error::new(format!("the init program said {said:?} out of turn"))),
+            (Said::Failed { step, errno, detail }, _) => return Err(failure::late(steps, step, errno, &detail)),
+            (said, _) => return Err(out_of_turn(&said)),
         }
     }
 }

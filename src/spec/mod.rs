@@ -3,7 +3,10 @@
 pub mod config;
 
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
+
+use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
 use config::Spec;
@@ -11,8 +14,8 @@ use config::Spec;
 /// No document of people or clients is near this size.
 const LARGEST: u64 = 16 << 20;
 
-/// The bundle's config.json, checked as far as no single part of the plan does.
-pub fn load(bundle: &Path) -> Result<Spec> {
+/// The bundle's config.json, checked as far as no single part of the plan does, and its text.
+pub fn load(bundle: &Path) -> Result<(Spec, Vec<u8>)> {
     let path = bundle.join("config.json");
     let file = match std::fs::File::open(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -22,20 +25,35 @@ pub fn load(bundle: &Path) -> Result<Spec> {
         }
         other => other.at("open", &path)?,
     };
+    let text = read(file, &path)?;
+    let spec: Spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
+    check_version(&spec.oci_version).map_err(|e| e.path(&path))?;
+    Ok((spec, text))
+}
+
+/// A document of its own, `-` for the standard input: a process for `exec`, resources for `update`.
+pub fn load_part<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let file = match path.as_os_str().as_encoded_bytes() {
+        b"-" => std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?),
+        _ => std::fs::File::open(path).at("open", path)?,
+    };
+    let text = read(file, path)?;
+    parse(&text).map_err(|e| e.context(path.display().to_string()).path(path))
+}
+
+fn read(file: std::fs::File, path: &Path) -> Result<Vec<u8>> {
     // In one read, and one for the end.
-    let len = file.metadata().at("stat", &path)?.len().min(LARGEST);
+    let len = file.metadata().at("stat", path)?.len().min(LARGEST);
     let mut text = Vec::with_capacity(len as usize + 1);
-    file.take(LARGEST + 1).read_to_end(&mut text).at("read", &path)?;
+    file.take(LARGEST + 1).read_to_end(&mut text).at("read", path)?;
     if text.len() as u64 > LARGEST {
         return Err(Error::new(format!("{}: larger than {} MiB", path.display(), LARGEST >> 20)).path(path));
     }
-    let spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
-    check_version(&spec.oci_version).map_err(|e| e.path(&path))?;
-    Ok(spec)
+    Ok(text)
 }
 
 /// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
-pub fn parse(text: &[u8]) -> Result<Spec> {
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let spec = serde_path_to_error::deserialize(&mut json).map_err(|e| match e.path().to_string().as_str() {
         "." => Error::new(e.into_inner().to_string()),
@@ -80,9 +98,9 @@ mod tests {
 
     #[test]
     fn the_examples_are_documents_that_load() {
-        let spec = parse(example(false).as_bytes()).unwrap();
+        let spec: Spec = parse(example(false).as_bytes()).unwrap();
         assert!(spec.linux.namespaces.len() >= 5);
-        let rootless = parse(example(true).as_bytes()).unwrap();
+        let rootless: Spec = parse(example(true).as_bytes()).unwrap();
         assert_eq!(rootless.linux.uid_mappings[0].size, 1);
         check_version(&spec.oci_version).unwrap();
     }
@@ -100,14 +118,14 @@ mod tests {
             (r#"{"root": {"path": "r""#, "EOF while parsing"),
             ("{} x", "trailing characters"),
         ] {
-            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            let error = parse::<Spec>(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(property), "{error}");
         }
     }
 
     #[test]
     fn null_means_absent_and_the_unknown_is_ignored() {
-        let spec = parse(br#"{"mounts": null, "process": null, "x-y": {"z": 1}, "linux": {"seccomp": null}}"#).unwrap();
+        let spec: Spec = parse(br#"{"mounts": null, "process": null, "x-y": {"z": 1}, "linux": {"seccomp": null}}"#).unwrap();
         assert_eq!(spec, Spec::default());
     }
 

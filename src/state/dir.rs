@@ -12,8 +12,12 @@ use rustix::io::Errno;
 
 use super::State;
 use crate::error::{Context, Error, Kind, Result};
+use crate::spec::{self, config::Spec};
 
 const FILE: &str = "state.json";
+/// config.json as it was when the container was created, with what `update` has changed since. The bundle's own may be
+/// edited meanwhile, and has no effect any more (runtime.md, "Lifecycle").
+const DOCUMENT: &str = "config.json";
 /// A state larger than this was not written by hilum.
 const LARGEST: u64 = 64 << 20;
 /// A creation with slow hooks is over by then.
@@ -84,6 +88,10 @@ impl Container {
         write_aside(&self.path.join(FILE), &text, 0o600)
     }
 
+    pub fn save_document(&self, text: &[u8]) -> Result<()> {
+        write_aside(&self.path.join(DOCUMENT), text, 0o600)
+    }
+
     /// Lets other commands have their turn.
     pub fn unlock(&self) -> Result<()> {
         flock(&self.lock, FlockOperation::Unlock).at("unlock", &self.path)
@@ -97,6 +105,7 @@ impl Container {
 
     pub fn remove(self) -> Result<()> {
         // There is seldom anything else, and then no need to look for it.
+        let _ = fs::remove_file(self.path.join(DOCUMENT));
         let _ = fs::remove_file(self.path.join(FILE));
         match fs::remove_dir(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(&self.path),
@@ -134,6 +143,16 @@ pub fn read(path: &Path) -> Result<Option<State>> {
     let mut state: State = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &file)?;
     state.cgroup.forget_others();
     Ok(Some(state))
+}
+
+/// The document of the container whose directory this is.
+pub fn document(path: &Path) -> Result<Spec> {
+    spec::parse(&document_text(path)?).context(path.join(DOCUMENT).display().to_string())
+}
+
+pub fn document_text(path: &Path) -> Result<Vec<u8>> {
+    let file = path.join(DOCUMENT);
+    fs::read(&file).at("read", file)
 }
 
 /// The ids under a root, sorted.

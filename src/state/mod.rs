@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use dir::{Container, entries, make_sticky, prepare_root, read, write_aside};
+pub use dir::{Container, document, document_text, entries, make_sticky, prepare_root, read};
+use dir::write_aside;
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
@@ -36,6 +37,9 @@ pub struct State {
     /// The program that this process runs until `start` makes it execute the user's.
     pub init: Option<InitProgram>,
     pub cgroup: Cgroup,
+    /// Whether its processes have a session keyring of their own.
+    #[serde(default)]
+    pub new_keyring: bool,
     /// Whether killing the first process ends all others (it is PID 1 of a namespace of its own).
     pub own_pid_namespace: bool,
     /// For the message, should one of them fail.
@@ -85,8 +89,8 @@ impl State {
         let created = self.init.as_ref().is_some_and(|init| init.is_run_by(process));
         match (created, self.cgroup.frozen().unwrap_or(false)) {
             (true, _) if !self.ready => Status::Creating,
-            (true, _) => Status::Created,
-            (false, true) => Status::Paused,
+            (_, true) => Status::Paused,
+            (true, false) => Status::Created,
             (false, false) => Status::Running,
         }
     }

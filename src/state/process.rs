@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
+use super::write_aside;
 use crate::error::{Context, Error, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,11 @@ impl Identity {
             Some((_, start_time)) => Ok(Self { pid, start_time }),
             None => Err(Error::new(format!("process {pid} has ended"))),
         }
+    }
+
+    /// For callers, who wait for the file to appear (`--pid-file`).
+    pub fn write_file(&self, path: Option<&str>) -> Result<()> {
+        path.map_or(Ok(()), |path| write_aside(path.as_ref(), self.pid.to_string().as_bytes(), 0o644))
     }
 
     /// Not so for a zombie: it runs no more, and only waits for its parent.

@@ -50,12 +50,22 @@ pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
     Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) }))
 }
 
-/// A new session keyring under this name, which its owner may search and read (keyctl_join_session_keyring(3)).
+/// Joins the session keyring of this name, or a new one where there is none that the caller may search
+/// (keyctl_join_session_keyring(3)).
 pub fn join_session_keyring(name: &CStr) -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: usize = 1;
+    const KEYCTL_SETPERM: usize = 5;
+    /// Everything for who possesses it; its owner may view, read, search and link it (keyrings(7)).
+    const PERMISSIONS: usize = 0x3f1b_0000;
     // SAFETY: a NUL-ended name, read only.
-    unsafe { syscall(__NR_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0])? };
-    Ok(())
+    let id = unsafe { syscall(__NR_keyctl, [KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0])? };
+    // A new one cannot be searched, so that a process which is to join it would get another.
+    // SAFETY: numbers only.
+    match unsafe { syscall(__NR_keyctl, [KEYCTL_SETPERM, id, PERMISSIONS, 0, 0, 0]) } {
+        // Joined, and somebody else's.
+        Ok(_) | Err(crate::Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Takes over a descriptor that was inherited by number, and marks it close-on-exec. EBADF when it is not open.

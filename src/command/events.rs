@@ -1,0 +1,117 @@
+//! `events`: what a container uses, at intervals, and when it runs out of memory. One JSON object a line.
+
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+
+use super::{Global, text};
+use crate::cgroup::OomWatch;
+use crate::error::{Context, Error, Kind, Result};
+use crate::log;
+use crate::state::{State, Status, read};
+
+pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
+    let interval = interval(text(args, "interval").unwrap_or("5s"))?;
+    let id = super::id(args)?;
+    let missing = || Error::new("container does not exist").with_kind(Kind::NotFound);
+    let state = read(&global.root.join(id))?.ok_or_else(missing)?;
+    if matches!(state.status(), Status::Stopped | Status::Creating) {
+        return Err(Error::new(format!("container with id {id} is not running")).with_kind(Kind::NotRunning));
+    }
+    if args.get_flag("stats") {
+        stats(&state)?;
+    } else {
+        watch(&state, interval)?;
+    }
+    Ok(0)
+}
+
+/// Until the container's process ends.
+fn watch(state: &State, interval: Duration) -> Result<()> {
+    let Some(pidfd) = state.process.map_or(Ok(None), |process| process.open())? else { return Ok(()) };
+    let mut oom = state.cgroup.watch_oom().inspect_err(|e| log::warn(&format!("no events of type oom: {e}"))).ok();
+    let mut next = Instant::now() + interval;
+    loop {
+        let left = next.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let [ended, notice] = {
+            let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            if let Some((fd, flags)) = oom.as_ref().map(OomWatch::event) {
+                fds.push(PollFd::from_borrowed_fd(fd, flags));
+            }
+            rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))).context("poll")?;
+            let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+            [ready(0), ready(1)]
+        };
+        // What ended the container is told before its end.
+        if notice && oom.as_mut().map_or(Ok(false), OomWatch::happened)? {
+            event(state, "oom", None)?;
+        }
+        if ended {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            stats(state)?;
+            next += interval;
+        }
+    }
+}
+
+fn stats(state: &State) -> Result<()> {
+    let data = serde_json::to_value(state.cgroup.stats()).map_err(|e| Error::new(e.to_string()))?;
+    event(state, "stats", Some(data))
+}
+
+fn event(state: &State, kind: &str, data: Option<Value>) -> Result<()> {
+    let mut event = json!({ "type": kind, "id": state.id });
+    if let (Some(object), Some(data)) = (event.as_object_mut(), data) {
+        object.insert("data".into(), data);
+    }
+    super::print(&format!("{event}\n"))
+}
+
+/// As Go writes durations: `5s`, `1m30s`, `250ms`.
+fn interval(text: &str) -> Result<Duration> {
+    let invalid = || Error::new(format!("invalid duration --interval {text:?}")).hint("write it as 5s, 1m30s or 250ms");
+    let mut rest = text;
+    let mut sum = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let (number, behind) = rest.split_at_checked(digits).ok_or_else(invalid)?;
+        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at_checked(unit).ok_or_else(invalid)?;
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(invalid()),
+        };
+        sum += number.parse::<f64>().map_err(|_| invalid())? * seconds;
+        rest = behind;
+    }
+    let interval = Duration::try_from_secs_f64(sum).map_err(|_| invalid())?;
+    if interval.is_zero() {
+        return Err(Error::new("duration interval must be greater than 0"));
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, expected) in [("5s", 5000), ("1m30s", 90_000), ("250ms", 250), ("1.5s", 1500)] {
+            assert_eq!(interval(text).unwrap(), Duration::from_millis(expected), "{text}");
+        }
+        for bad in ["", "0s", "5", "s", "5x", "-1s", "1e9999h"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+}

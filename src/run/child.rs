@@ -1,0 +1,153 @@
+//! The init program at work: started with its plan, and listened to until it is done or has failed.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use hilum_init::Header;
+use hilum_init::step::{Point, Words};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid};
+
+use super::channel::{Channel, Said};
+use super::{failure, files};
+use crate::cgroup;
+use crate::error::{Context, Error, Result};
+use crate::plan::Plan;
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// What the init program needs besides its plan.
+pub struct Start<'s> {
+    /// The sealed copy of the program itself.
+    pub program: &'s OwnedFd,
+    pub cgroup: cgroup::Entry,
+    /// Descriptors of the caller, behind the standard ones, that it keeps.
+    pub preserve: u32,
+    /// The listening socket at which `start` will knock.
+    pub knock: Option<OwnedFd>,
+}
+
+pub struct Child<'p> {
+    plan: &'p Plan<'p>,
+    channel: Channel,
+    progress: files::Progress,
+    /// The process that goes on: stage one until it has forked, and then its child.
+    pid: i32,
+    pidfd: OwnedFd,
+    is_stage_one: bool,
+    /// What stage two has said before stage one told its pid.
+    early: Option<Said>,
+}
+
+impl<'p> Child<'p> {
+    pub fn start(plan: &'p Plan<'p>, start: Start<'_>) -> Result<Self> {
+        let progress = files::Progress::new()?;
+        let proc = host_proc()?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
+        let knock = start.knock;
+        let procs = start.cgroup.procs;
+        let numbers: Vec<u8> = procs.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
+        let header = Header {
+            channel: theirs.as_raw_fd(),
+            progress: progress.file.as_raw_fd(),
+            proc: proc.as_raw_fd(),
+            start: knock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            cgroup_procs: Words(&numbers),
+            preserve: start.preserve,
+        };
+        let message = files::plan(&header, &plan.steps)?;
+
+        let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), message.as_raw_fd()];
+        inherit.extend(3..3 + start.preserve as i32);
+        inherit.extend(knock.iter().map(AsRawFd::as_raw_fd));
+        inherit.extend(procs.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
+        let number = std::ffi::CString::new(message.as_raw_fd().to_string()).unwrap_or_default();
+        let spawned = hilum_sys::clone::spawn(
+            start.program.as_fd(),
+            [c"hilum-init", &number],
+            &inherit,
+            plan.clone_kinds.into(),
+            start.cgroup.v2.as_ref().map(AsFd::as_fd),
+        )
+        .map_err(|errno| failure::spawn(errno, plan))?;
+        // The other end of the channel is dropped here and must be the child's alone: its end is how we learn of the
+        // child's.
+        Ok(Self {
+            plan,
+            channel: Channel::new(ours),
+            progress,
+            pid: spawned.pid,
+            pidfd: spawned.pidfd,
+            is_stage_one: plan.stage_one,
+            early: None,
+        })
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub fn into_parts(self) -> (Channel, OwnedFd) {
+        (self.channel, self.pidfd)
+    }
+
+    /// What it says next. That it has failed, or ended without a word, is an error.
+    pub fn next(&mut self) -> Result<Said> {
+        loop {
+            if let Some(said) = self.early.take_if(|_| !self.is_stage_one) {
+                return Ok(said);
+            }
+            match self.channel.next()? {
+                Said::Forked(pid) => {
+                    self.follow(pid)?;
+                    return Ok(Said::Forked(pid));
+                }
+                // Stage one itself asks for its id maps only.
+                said @ Said::At(_) if self.is_stage_one && !matches!(said, Said::At(Point::IdMaps)) => {
+                    self.early = Some(said);
+                }
+                Said::Failed { step, errno, detail } => {
+                    return Err(failure::step(self.plan.steps.get(step), errno, &detail));
+                }
+                Said::Executing | Said::Nothing => {
+                    return Err(failure::silent(self.plan, self.progress.step(), wait(&self.pidfd)));
+                }
+                said => return Ok(said),
+            }
+        }
+    }
+
+    /// The child of our child has us as its parent (CLONE_PARENT): its pid cannot be reused before we have waited for it.
+    fn follow(&mut self, pid: i32) -> Result<()> {
+        let number = Pid::from_raw(pid).ok_or_else(|| Error::new("the init program reported no pid"))?;
+        let pidfd = pidfd_open(number, PidfdFlags::empty()).context("pidfd_open")?;
+        wait(&self.pidfd);
+        (self.pid, self.pidfd, self.is_stage_one) = (pid, pidfd, false);
+        Ok(())
+    }
+
+    /// Ends it, and what it has forked with it.
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        wait(&self.pidfd);
+    }
+}
+
+/// Waits for a child's end.
+pub fn wait(pidfd: &OwnedFd) -> Option<WaitIdStatus> {
+    rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)).ok().flatten()
+}
+
+/// The host's own procfs, for what the child writes there.
+fn host_proc() -> Result<OwnedFd> {
+    let proc = open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", "/proc")?;
+    if fstatfs(&proc).at("statfs", "/proc")?.f_type as i64 != PROC_SUPER_MAGIC {
+        return Err(Error::new("/proc on this host is not a procfs").hint("mount -t proc proc /proc"));
+    }
+    Ok(proc)
+}
