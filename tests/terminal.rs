@@ -3,36 +3,17 @@
 use crate::common::*;
 use rustix::fd::OwnedFd;
 use rustix::io::{read as read_fd, write as write_fd};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 use std::cell::RefCell;
 use std::fs;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The master side of the terminal that the runtime sends to a console socket.
 fn receive(listener: &UnixListener) -> Terminal {
-    listener.set_nonblocking(true).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let (stream, _) = loop {
-        match listener.accept() {
-            Ok(accepted) => break accepted,
-            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            Err(e) => panic!("no terminal came: {e}"),
-        }
-    };
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut name = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    recvmsg(&stream, &mut [IoSliceMut::new(&mut name)], &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
-    let fds =
-        ancillary.drain().filter_map(|m| if let RecvAncillaryMessage::ScmRights(fds) = m { Some(fds) } else { None });
-    Terminal::of(fds.flatten().next().expect("a file descriptor in the message"))
+    Terminal::of(receive_fd(listener).1)
 }
 
 /// The master side of a terminal.
@@ -267,5 +248,52 @@ fn run_with_a_terminal_but_without_one_of_its_own_fails_cleanly() {
     if hilum_only("the oracle goes on without") {
         assert!(out.code <= 1, "{out:?}");
     }
+    c.finish();
+}
+
+#[test]
+fn exec_sends_its_terminal_to_the_console_socket() {
+    let c = Container::sleeper();
+    c.up();
+    let listener = UnixListener::bind(c.path("console")).unwrap();
+    let script = "tty; stty size; read line; echo \"got $line.\"";
+    c.exec_with(&["-t", "-d", "--console-socket", &c.path("console")], &["sh", "-c", script]).ok();
+    let master = receive(&listener);
+    master.until("/dev/pts/0");
+    write_fd(&master.fd, b"hello\n").unwrap();
+    master.until("got hello.");
+    c.finish();
+}
+
+#[test]
+fn exec_checks_the_terminal_and_the_socket_against_each_other() {
+    let c = Container::sleeper();
+    c.up();
+    let _listener = UnixListener::bind(c.path("console")).unwrap();
+    for flags in [&["-t", "-d"][..], &["-d", "--console-socket", &c.path("console")]] {
+        let out = c.exec_with(flags, &["true"]);
+        assert_eq!(out.code, 255, "{out:?}");
+    }
+    c.finish();
+}
+
+#[test]
+fn exec_in_the_foreground_has_a_terminal_of_the_callers_size() {
+    let c = Container::sleeper();
+    c.up();
+    let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&outer).unwrap();
+    unlockpt(&outer).unwrap();
+    tcsetwinsize(&outer, Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let slave =
+        fs::OpenOptions::new().read(true).write(true).open(ptsname(&outer, vec![]).unwrap().to_str().unwrap()).unwrap();
+    let mut command: Command = c.command(&["exec", "-t", &c.id, "sh", "-c", "stty size; read x; exit 9"]);
+    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(Stdio::null());
+    let child = Helper(command.spawn().unwrap());
+    let terminal = Terminal::of(outer);
+    terminal.until("33 77");
+    write_fd(&terminal.fd, b"\n").unwrap();
+    assert_eq!(child.exit_code(), 9);
+    drop(slave);
     c.finish();
 }

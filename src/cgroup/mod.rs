@@ -28,6 +28,7 @@ pub use host::{Host, host_is_unified};
 pub use oom::OomWatch;
 pub use process::Entry;
 pub use resources::{Missing, Write};
+pub use stats::Stats;
 
 use crate::error::{Error, Result};
 use crate::spec::config::{Linux, Resources};

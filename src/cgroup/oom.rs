@@ -20,7 +20,8 @@ pub struct OomWatch {
 
 impl Cgroup {
     pub fn watch_oom(&self) -> Result<OomWatch> {
-        let v1 = self.directories.iter().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == "memory"));
+        let v1 =
+            self.directories.iter().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == "memory"));
         if let Some(directory) = v1 {
             // cgroup-v1/memory.rst, "OOM Control".
             let control = directory.path.join("memory.oom_control");

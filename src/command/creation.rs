@@ -61,6 +61,9 @@ pub fn make(
     }
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
     let console = Console::plan(terminal, detached, text(args, "console-socket").map(Path::new))?;
+    if let Some(process) = &mut spec.process {
+        console.set_size(process);
+    }
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
 
     let mut cgroup = cgroup::plan(&cgroup::Host::detect()?, &spec.linux, id, global.rootless)?;

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Global, text};
-use crate::cgroup::OomWatch;
+use crate::cgroup::{OomWatch, Stats};
 use crate::error::{Context, Error, Kind, Result};
 use crate::log;
 use crate::state::{State, Status, read};
@@ -47,7 +47,7 @@ fn watch(state: &State, interval: Duration) -> Result<()> {
         };
         // What ended the container is told before its end.
         if notice && oom.as_mut().map_or(Ok(false), OomWatch::happened)? {
-            event(state, "oom", None)?;
+            Event { kind: "oom", id: &state.id, data: None }.print()?;
         }
         if ended {
             return Ok(());
@@ -60,16 +60,23 @@ fn watch(state: &State, interval: Duration) -> Result<()> {
 }
 
 fn stats(state: &State) -> Result<()> {
-    let data = serde_json::to_value(state.cgroup.stats()).map_err(|e| Error::new(e.to_string()))?;
-    event(state, "stats", Some(data))
+    Event { kind: "stats", id: &state.id, data: Some(state.cgroup.stats()) }.print()
 }
 
-fn event(state: &State, kind: &str, data: Option<Value>) -> Result<()> {
-    let mut event = json!({ "type": kind, "id": state.id });
-    if let (Some(object), Some(data)) = (event.as_object_mut(), data) {
-        object.insert("data".into(), data);
+#[derive(Serialize)]
+struct Event<'s> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'s str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Stats>,
+}
+
+impl Event<'_> {
+    fn print(&self) -> Result<()> {
+        let text = serde_json::to_string(self).map_err(|e| Error::new(e.to_string()))?;
+        super::print(&(text + "\n"))
     }
-    super::print(&format!("{event}\n"))
 }
 
 /// As Go writes durations: `5s`, `1m30s`, `250ms`.

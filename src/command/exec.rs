@@ -43,8 +43,9 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         Status::Created | Status::Running | Status::Paused => {}
     }
     let spec = document(&dir)?;
-    let process = process(args, &spec)?;
+    let mut process = process(args, &spec)?;
     let console = Console::plan(process.terminal, detach, text(args, "console-socket").map(Path::new))?;
+    console.set_size(&mut process);
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
     let gone = || Error::new("container not running").with_kind(Kind::NotRunning);
     let init = state.process.ok_or_else(gone)?;
@@ -71,7 +72,8 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let exec = Exec { plan: &plan, cgroup: cgroup.entry()?, seccomp: filter.as_ref(), preserve, console };
     let mut created = exec.create()?;
     let sent = pidfd_socket.map_or(Ok(()), |socket| socket.send("setns", created.pidfd.as_fd()));
-    let executed = sent.and_then(|()| created.execute(None)).and_then(|()| created.process.write_file(text(args, "pid-file")));
+    let executed =
+        sent.and_then(|()| created.execute(None)).and_then(|()| created.process.write_file(text(args, "pid-file")));
     if let Err(error) = executed {
         created.kill();
         return Err(error);
@@ -177,7 +179,8 @@ mod tests {
 
     #[test]
     fn options_change_the_containers_process() {
-        let it = parsed(&["--user", "7:8", "-g", "9", "-g", "10", "-e", "A=1", "--cwd", "/x", "-c", "CAP_BPF"]).unwrap();
+        let it =
+            parsed(&["--user", "7:8", "-g", "9", "-g", "10", "-e", "A=1", "--cwd", "/x", "-c", "CAP_BPF"]).unwrap();
         assert_eq!(it.args, ["sh", "-c", "x"]);
         assert_eq!((it.user.uid, it.user.gid, it.user.additional_gids), (7, 8, vec![9, 10]));
         assert_eq!((it.cwd.as_str(), it.env.last().map(String::as_str)), ("/x", Some("A=1")));

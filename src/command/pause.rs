@@ -10,9 +10,9 @@ pub fn pause(global: &Global, args: &ArgMatches) -> Result<u8> {
     let (_lock, state) = Container::load(&global.root, super::id(args)?)?;
     match state.status() {
         Status::Running | Status::Created => state.cgroup.freeze().map(|()| 0),
-        other => Err(Error::new(format!("container not running or created: {}", other.name()))
-            .context("container not running")
-            .with_kind(Kind::NotRunning)),
+        other => {
+            Err(Error::new("container not running").with_kind(Kind::NotRunning).hint(format!("it is {}", other.name())))
+        }
     }
 }
 

@@ -169,6 +169,9 @@ mod tests {
             json!({"cpu": {"quota": 7, "period": 9, "shares": null}, "memory": {"limit": 100, "swap": 300}, "devices": [1]})
         );
         complete(&mut given, &all);
-        assert_eq!(given, json!({"cpu": {"quota": 7, "shares": null, "period": 9}, "memory": {"swap": 300, "limit": 100}}));
+        assert_eq!(
+            given,
+            json!({"cpu": {"quota": 7, "shares": null, "period": 9}, "memory": {"swap": 300, "limit": 100}})
+        );
     }
 }

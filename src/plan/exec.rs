@@ -103,7 +103,9 @@ fn still_there(init: &OwnedFd, pid: i32) -> Result<()> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN)], Some(&now))? > 0;
     if ended {
-        return Err(Error::new(format!("container not running: its process {pid} has ended")).with_kind(ErrorKind::NotRunning));
+        return Err(
+            Error::new(format!("container not running: its process {pid} has ended")).with_kind(ErrorKind::NotRunning)
+        );
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use hilum_init::Header;
 use hilum_init::step::{Point, Words};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
+};
 
 use super::channel::{Channel, Said};
 use super::{failure, files};

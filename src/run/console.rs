@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::handover::Handover;
 use crate::error::{Error, Result};
+use crate::spec::config::{ConsoleSize, Process};
 
 pub enum Console {
     None,
@@ -27,6 +28,14 @@ impl Console {
             (true, true, Some(path)) => Handover::connect("--console-socket", path).map(Self::Socket),
             (true, false, None) => Ok(Self::Foreground),
             (false, _, None) => Ok(Self::None),
+        }
+    }
+
+    /// In the foreground the terminal has the size of the caller's from its first moment, unless the document names one.
+    pub fn set_size(&self, process: &mut Process) {
+        if let (Self::Foreground, None) = (self, &process.console_size) {
+            let own = rustix::termios::tcgetwinsize(rustix::stdio::stdin()).ok();
+            process.console_size = own.map(|size| ConsoleSize { height: size.ws_row, width: size.ws_col });
         }
     }
 

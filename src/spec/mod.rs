@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn null_means_absent_and_the_unknown_is_ignored() {
-        let spec: Spec = parse(br#"{"mounts": null, "process": null, "x-y": {"z": 1}, "linux": {"seccomp": null}}"#).unwrap();
+        let spec: Spec =
+            parse(br#"{"mounts": null, "process": null, "x-y": {"z": 1}, "linux": {"seccomp": null}}"#).unwrap();
         assert_eq!(spec, Spec::default());
     }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use dir::{Container, document, document_text, entries, make_sticky, prepare_root, read};
 use dir::write_aside;
+pub use dir::{Container, document, document_text, entries, make_sticky, prepare_root, read};
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;

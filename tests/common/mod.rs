@@ -4,10 +4,12 @@ mod config;
 mod host;
 mod kernel;
 mod namespaces;
+mod sockets;
 
 pub use host::*;
 pub use kernel::*;
 pub use serde_json::{Value, json};
+pub use sockets::*;
 
 use std::cell::Cell;
 use std::fs::{self, File};

@@ -271,8 +271,14 @@ mod tests {
             Version::V2,
             &[],
             &[
-                ("cpu.stat", "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 7\nnr_throttled 1\nthrottled_usec 4\n"),
-                ("cpu.pressure", "some avg10=0.50 avg60=1.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=8\n"),
+                (
+                    "cpu.stat",
+                    "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 7\nnr_throttled 1\nthrottled_usec 4\n",
+                ),
+                (
+                    "cpu.pressure",
+                    "some avg10=0.50 avg60=1.00 avg300=0.00 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=8\n",
+                ),
                 ("memory.stat", "anon 10\nfile 20\n"),
                 ("memory.current", "100\n"),
                 ("memory.max", "max\n"),

@@ -112,12 +112,7 @@ fn entries(text: &str) -> Vec<BlockIoEntry> {
             (op, Some(value)) => (op, value),
             (value, None) => ("", value),
         };
-        Some(BlockIoEntry {
-            major: number(major)?,
-            minor: number(minor)?,
-            op: op.to_string(),
-            value: number(value)?,
-        })
+        Some(BlockIoEntry { major: number(major)?, minor: number(minor)?, op: op.to_string(), value: number(value)? })
     };
     text.lines().filter_map(entry).collect()
 }
@@ -125,8 +120,7 @@ fn entries(text: &str) -> Vec<BlockIoEntry> {
 fn hugetlb(dir: &Dir<'_>, stats: &mut Stats) {
     for size in dir.huge_page_sizes() {
         let get = |name: &str| dir.number(&format!("hugetlb.{size}.{name}")).unwrap_or_default();
-        let entry =
-            Hugetlb { usage: get("usage_in_bytes"), max: get("max_usage_in_bytes"), failcnt: get("failcnt") };
+        let entry = Hugetlb { usage: get("usage_in_bytes"), max: get("max_usage_in_bytes"), failcnt: get("failcnt") };
         stats.hugetlb.insert(size, entry);
     }
 }
