@@ -20,6 +20,7 @@ mod lifecycle;
 mod mount_ns;
 mod mounts;
 mod namespaces;
+mod notify;
 mod process;
 mod refused;
 mod resources;

@@ -72,6 +72,7 @@ pub fn make(
     }
     let seccomp = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
     log_unknown_syscalls(seccomp.as_ref());
+    let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), seccomp.as_ref())?;
     let planned = if global.rootless { cgroup.cgroup.within_reach() } else { cgroup.cgroup.clone() };
     let arena = Bump::new();
     let request = Request {
@@ -110,6 +111,8 @@ pub fn make(
         container: &container,
         state: &mut state,
         console,
+        agent,
+        agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
         hooks_ran: false,
     };
     let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);

@@ -52,6 +52,8 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let cgroup = cgroup(args, &state.cgroup, init.pid)?;
     let filter = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
 
+    let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), filter.as_ref())?;
+
     let arena = Bump::new();
     let request = plan::exec::Request {
         spec: &spec,
@@ -69,7 +71,16 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         true => None,
         false => Some(SignalFd::all().context("block signals")?),
     };
-    let exec = Exec { plan: &plan, cgroup: cgroup.entry()?, seccomp: filter.as_ref(), preserve, console };
+    let exec = Exec {
+        plan: &plan,
+        cgroup: &cgroup,
+        seccomp: filter.as_ref(),
+        preserve,
+        console,
+        agent,
+        agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
+        state: &state,
+    };
     let mut created = exec.create()?;
     let sent = pidfd_socket.map_or(Ok(()), |socket| socket.send("setns", created.pidfd.as_fd()));
     let executed =

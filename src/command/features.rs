@@ -24,7 +24,7 @@ pub fn run() -> Result<u8> {
             "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
             "seccomp": {
                 "enabled": true,
-                "actions": seccomp::known_actions().into_iter().filter(|name| *name != "SCMP_ACT_NOTIFY").collect::<Vec<_>>(),
+                "actions": seccomp::known_actions(),
                 "operators": seccomp::known_operators(),
                 "archs": seccomp::known_archs(),
                 "knownFlags": seccomp::known_flags(),

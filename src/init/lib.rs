@@ -12,6 +12,7 @@ mod hook;
 mod mount;
 mod process;
 mod root;
+mod seccomp;
 pub mod step;
 mod terminal;
 mod walk;

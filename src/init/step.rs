@@ -278,6 +278,8 @@ pub enum Message<'a> {
     },
     /// The terminal's master comes with this message.
     Terminal,
+    /// The seccomp listener comes with this message.
+    Listener,
     /// The next thing is execve(2): an end of the channel behind this means that it has happened.
     Executing,
     Failed {

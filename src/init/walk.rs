@@ -11,7 +11,7 @@ use crate::channel::{Answer, ask, receive, tell, tell_with_fd};
 use crate::fail::{During, Fail, Result};
 use crate::root::{self, Root};
 use crate::step::{Message, Point, Step};
-use crate::{Header, device, hook, mount, process, terminal};
+use crate::{Header, device, hook, mount, process, seccomp, terminal};
 
 /// What the steps leave for later ones.
 pub(crate) struct Walk<'a> {
@@ -198,9 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     fn install_filter(&self, flags: u32) -> Result<()> {
-        let program = self.seccomp.as_ref().map(Answer::bytes).unwrap_or_default();
-        sys_process::seccomp_filter(flags, program).during("install the seccomp filter")?;
-        Ok(())
+        seccomp::install(self.channel.as_fd(), flags, self.seccomp.as_ref().map(Answer::bytes).unwrap_or_default())
     }
 
     fn proc_write(&self, path: &CStr, value: &CStr, unless_equal: bool) -> Result<()> {

@@ -185,9 +185,7 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 fn check(spec: &Spec) -> Result<()> {
     let linux = &spec.linux;
     hooks::check(&spec.hooks)?;
-    let notifies = |rule: &crate::spec::config::SyscallRule| rule.action == "SCMP_ACT_NOTIFY";
     for (absent, property) in [
-        (!linux.seccomp.iter().flat_map(|seccomp| &seccomp.syscalls).any(notifies), "linux.seccomp: SCMP_ACT_NOTIFY"),
         (linux.net_devices.is_empty(), "linux.netDevices"),
         (linux.intel_rdt.is_none(), "linux.intelRdt"),
         (linux.memory_policy.is_none(), "linux.memoryPolicy"),

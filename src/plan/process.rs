@@ -83,7 +83,10 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a
     }
     let cwd = b.text(&process.cwd, "process.cwd")?;
     b.push(Step::Chdir { path: cwd, again: false });
-    // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)).
+    // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)). With it, the
+    // filter comes last, and need not allow what a runtime does; unless it has a listener, which is handed over while the
+    // container is being created.
+    let last = process.no_new_privileges && !subject.seccomp.is_some_and(Filter::notifies);
     if let (Some(flags), false) = (filter, process.no_new_privileges) {
         b.push(Step::Seccomp { flags });
     }
@@ -93,6 +96,7 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a
     b.push(Step::Chdir { path: cwd, again: true });
     if process.no_new_privileges {
         b.push(Step::NoNewPrivileges);
+        b.steps.extend(filter.filter(|_| !last).map(|flags| Step::Seccomp { flags }));
     }
     let env = environment(subject)?;
     let name = process.args.first().map(String::as_str).unwrap_or_default();
@@ -102,7 +106,7 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a
     Ok(Step::Exec {
         args: b.texts(&process.args, "process.args")?,
         env: b.texts(&env, "process.env")?,
-        seccomp: filter.filter(|_| process.no_new_privileges),
+        seccomp: filter.filter(|_| last),
     })
 }
 

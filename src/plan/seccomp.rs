@@ -274,6 +274,11 @@ impl<'a> Filter<'a> {
         self.flags
     }
 
+    /// Whether there will be a listener, to be handed to whom the profile names.
+    pub fn notifies(&self) -> bool {
+        self.flags & NEW_LISTENER != 0
+    }
+
     /// The names of system calls that libseccomp does not know, for the debug log: profiles are written for more
     /// architectures and newer kernels than one machine has.
     pub fn unknown_syscalls(&self) -> &[&'a str] {

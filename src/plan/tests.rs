@@ -203,11 +203,6 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "linux.memoryPolicy: not supported"),
         ("/linux/intelRdt", json!({"closID": "x"}), "linux.intelRdt: not supported"),
         ("/linux/netDevices", json!({"eth0": {}}), "linux.netDevices: not supported"),
-        (
-            "/linux/seccomp",
-            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_NOTIFY"}]}),
-            "linux.seccomp: SCMP_ACT_NOTIFY: not supported",
-        ),
         ("/hooks", json!({"poststop": [{"path": "relative"}]}), "hooks.poststop[0].path: \"relative\" is not absolute"),
         ("/hooks", json!({"prestart": [{"path": "/x", "timeout": 0}]}), "hooks.prestart[0].timeout: must be greater"),
         ("/hooks", json!({"createContainer": [{"path": "/x\0"}]}), "hooks.createContainer[0]"),

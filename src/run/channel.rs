@@ -21,6 +21,7 @@ pub enum Said {
     At(Point),
     Forked(i32),
     Terminal(OwnedFd),
+    Listener(OwnedFd),
     Executing,
     Failed {
         step: usize,
@@ -67,6 +68,8 @@ impl Channel {
             (Message::Forked { pid }, _) => Said::Forked(pid),
             (Message::Terminal, Some(fd)) => Said::Terminal(fd),
             (Message::Terminal, None) => return Err(Error::new("the init program sent no terminal")),
+            (Message::Listener, Some(fd)) => Said::Listener(fd),
+            (Message::Listener, None) => return Err(Error::new("the init program sent no seccomp listener")),
             (Message::Executing, _) => Said::Executing,
             (Message::Failed { step, errno, detail }, _) => Said::Failed {
                 step: step as usize,

@@ -26,6 +26,7 @@ use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use channel::{Channel, Said};
 use child::Child;
 use console::Console;
+use handover::Handover;
 
 /// What the parent works with while it creates a container.
 pub struct Creation<'c> {
@@ -42,6 +43,9 @@ pub struct Creation<'c> {
     pub container: &'c Container,
     pub state: &'c mut State,
     pub console: Console,
+    /// Who receives the seccomp listener, and what it is told besides.
+    pub agent: Option<Handover>,
+    pub agent_metadata: &'c str,
     /// Hooks have seen the container: poststop must, too.
     pub hooks_ran: bool,
 }
@@ -172,6 +176,11 @@ impl Creation<'_> {
                 }
                 Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
+                Said::Listener(listener) => {
+                    let state = self.state.document(Status::Creating, child.pid());
+                    let agent = self.agent.as_ref().ok_or_else(no_agent)?;
+                    agent.send_listener(listener, child.pid(), self.agent_metadata, &state)?;
+                }
                 Said::At(Point::Ready) => {
                     let process = self.state.process.ok_or_else(|| Error::new("no process"))?;
                     self.state.steps_after_start = steps_after_ready(&self.plan.steps);
@@ -201,6 +210,10 @@ impl Creation<'_> {
 
 fn compile(filter: Option<&Filter<'_>>) -> Result<Vec<u8>> {
     filter.map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
+}
+
+fn no_agent() -> Error {
+    Error::new("a seccomp listener that nobody has asked for")
 }
 
 fn out_of_turn(said: &Said) -> Error {

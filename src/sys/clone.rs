@@ -31,6 +31,8 @@ struct CloneArgs {
 
 const SIGCHLD: u64 = 17;
 pub const CLONE_PARENT: u64 = linux_raw_sys::general::CLONE_PARENT as u64;
+/// The child has the same descriptor table, not a copy.
+pub const CLONE_FILES: u64 = linux_raw_sys::general::CLONE_FILES as u64;
 
 impl CloneArgs {
     fn new(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Self {

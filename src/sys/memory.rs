@@ -48,6 +48,15 @@ impl SharedWord {
         Ok(Self(unsafe { AtomicU32::from_ptr(at as *mut u32) }))
     }
 
+    /// A word in a page that a forked child shares, zero at first.
+    pub fn anonymous() -> Result<Self> {
+        let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, (MAP_SHARED | MAP_ANONYMOUS) as usize);
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice; never unmapped.
+        let at = unsafe { syscall(__NR_mmap, [0, 4, prot, flags, usize::MAX, 0])? };
+        // SAFETY: page-aligned, zero-initialised memory; every access is atomic.
+        Ok(Self(unsafe { AtomicU32::from_ptr(at as *mut u32) }))
+    }
+
     pub fn set(self, value: u32) {
         self.0.store(value, Ordering::Relaxed);
     }
