@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use hilum_init::step::{Point, Step};
 use serde_json::{Value, json};
 
-use super::{Plan, Request, describe, plan, rootfs};
+use super::{Plan, Request, SecurityModules, describe, plan, rootfs};
 use crate::cgroup::Cgroup;
 use crate::spec;
 use crate::spec::config::Spec;
@@ -29,8 +29,7 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
         rootless: false,
         in_user_namespace: false,
         setgroups_denied: false,
-        selinux: false,
-        apparmor: false,
+        modules: SecurityModules::default(),
     };
     use_it(&mut request)
 }
