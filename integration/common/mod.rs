@@ -1,0 +1,156 @@
+//! What the tests of every client stand on: commands with a time limit, and the kernel's evidence.
+
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+#[path = "../../tests/common/host.rs"]
+pub mod host;
+pub mod image;
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+#[path = "../../tests/common/kernel.rs"]
+pub mod kernel;
+mod process;
+
+pub use host::{Host, LIMIT, Out, eventually, read};
+pub use kernel::{cgroup_of, mount_at, mounts_of, ns, own_ns, proc, status_of};
+pub use process::*;
+pub use serde_json::{Value, json};
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The directory that has everything of this run; its name is unique on the host.
+pub fn dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| std::env::var_os(crate::supervise::DIR).expect("set by the outer process").into())
+}
+
+pub fn unique() -> String {
+    dir().file_name().unwrap().to_string_lossy().into_owned()
+}
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+pub fn set_program(path: PathBuf) {
+    PROGRAM.set(path).expect("set once");
+}
+
+/// The runtime under test.
+pub fn program() -> &'static str {
+    PROGRAM.get().expect("set before the first test").to_str().unwrap()
+}
+
+thread_local!(static TEST: RefCell<String> = const { RefCell::new(String::new()) });
+
+pub fn set_test(name: &str) {
+    TEST.set(name.to_owned());
+}
+
+/// Says that a test, or a part of it, was not run; always false.
+pub fn skip(why: &str) -> bool {
+    eprintln!("SKIPPED {}: {why}", TEST.with_borrow(String::clone));
+    false
+}
+
+/// Whether hosts with systemd are asked to make cgroups through it.
+pub fn systemd() -> bool {
+    Host::plain() == Host::V2 && Path::new("/run/systemd/system").is_dir()
+}
+
+/// The content of a process's cgroup file: its name on version 1, and on version 2.
+pub fn cgroup_file(pid: u32, controller: &str, v1: &str, v2: &str) -> String {
+    read(&cgroup_dir(pid, controller).join(if Host::plain() == Host::V2 { v2 } else { v1 })).trim().to_owned()
+}
+
+/// The directory of a process's cgroup in the hierarchy that has the controller.
+pub fn cgroup_dir(pid: u32, controller: &str) -> PathBuf {
+    let host = Host::plain();
+    let path = cgroup_of(pid, if host == Host::V2 { "" } else { controller });
+    host.hierarchy(controller).join(path.trim_start_matches('/'))
+}
+
+/// The limits of a cgroup as version 1 shows them, whichever the host has.
+pub struct Limits(pub u32);
+
+impl Limits {
+    pub fn memory(&self) -> String {
+        cgroup_file(self.0, "memory", "memory.limit_in_bytes", "memory.max")
+    }
+
+    pub fn pids(&self) -> String {
+        cgroup_file(self.0, "pids", "pids.max", "pids.max")
+    }
+
+    /// Quota and period.
+    pub fn cpu(&self) -> String {
+        match Host::plain() {
+            Host::V2 => cgroup_file(self.0, "cpu", "", "cpu.max"),
+            Host::V1Hybrid => {
+                let file = |name| cgroup_file(self.0, "cpu", name, "");
+                format!("{} {}", file("cpu.cfs_quota_us"), file("cpu.cfs_period_us"))
+            }
+        }
+    }
+
+    pub fn frozen(&self) -> bool {
+        matches!(cgroup_file(self.0, "freezer", "freezer.state", "cgroup.freeze").as_str(), "FROZEN" | "1")
+    }
+}
+
+/// The kinds of namespace, as in /proc/PID/ns, that two processes share.
+pub fn shared(a: u32, b: u32) -> Vec<&'static str> {
+    ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"].into_iter().filter(|kind| ns(a, kind) == ns(b, kind)).collect()
+}
+
+/// Processes whose parent is this one.
+pub fn children(pid: u32) -> Vec<u32> {
+    let list = read(&proc(pid, &format!("task/{pid}/children")));
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// The name of the program that a process runs, as it was called.
+pub fn comm(pid: u32) -> String {
+    read(&proc(pid, "comm")).trim().to_owned()
+}
+
+/// The process in the same pid namespace whose arguments contain this (each ends with a zero byte).
+#[track_caller]
+pub fn process_like(pid: u32, arguments: &str) -> u32 {
+    let namespace = fs::read_link(proc(pid, "ns/pid")).unwrap();
+    let mut found = None;
+    eventually(&format!("a process {arguments:?}"), || {
+        found = fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let other = entry.file_name().to_str()?.parse().ok()?;
+            let same = fs::read_link(proc(other, "ns/pid")).is_ok_and(|link| link == namespace);
+            (same && read(&proc(other, "cmdline")).contains(arguments)).then_some(other)
+        });
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// Whether the runtime's own program is no longer what the process runs.
+pub fn runs_program(pid: u32) -> bool {
+    let runtime = Path::new(program()).file_name();
+    fs::read_link(proc(pid, "exe"))
+        .is_ok_and(|exe| !exe.to_string_lossy().contains("memfd:") && exe.file_name() != runtime)
+}
+
+/// Whether a program is installed; says so when it is not.
+pub fn installed(program: &str) -> bool {
+    let found = run(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]));
+    found.code == 0 || skip(&format!("{program} is not installed: scripts/packages integration"))
+}
+
+/// Directories below `top` whose name is that of a container.
+pub fn dirs_named(top: &Path, id: &str) -> Vec<PathBuf> {
+    let out = run(Command::new("find").arg(top).args(["-xdev", "-type", "d", "-name", id]));
+    out.lines().into_iter().map(PathBuf::from).collect()
+}
+
+/// Asks the runtime under test itself, in the state directory that a client has given it.
+pub fn runtime_state(root: &Path, id: &str) -> Value {
+    let out = run(Command::new(program()).arg("--root").arg(root).args(["state", id])).ok();
+    serde_json::from_str(&out.stdout).unwrap()
+}

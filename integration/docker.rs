@@ -1,0 +1,124 @@
+//! Docker: a daemon of the suite's own, with the runtime under test as its runtime `hilum`.
+
+use crate::Group;
+use crate::common::*;
+use crate::engine::{Engine, Kind, tests};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+struct Docker {
+    engine: Engine,
+    daemon: Mutex<Daemon>,
+    exec_root: PathBuf,
+}
+
+static DOCKER: Lazy<Docker> = Lazy::new();
+
+pub fn group() -> Group {
+    let common = tests![
+        basics: foreground_with_input, rm_leaves_no_container, detached_has_namespaces_of_its_own, terminal,
+            interactive_terminal, user_and_groups, environment_directory_and_hostname, exit_codes, logs, attach,
+            attach_to_a_terminal, copies_in_and_out, commit;
+        confine: capabilities, read_only_root, volumes, devices, devices_are_refused, ulimits, seccomp,
+            no_new_privileges, init_process, privileged, sysctl_and_shm_size;
+        limits: limits, pids_limit_holds, out_of_memory, update, pause_and_resume, stats, top, cgroup_parent;
+        exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, terminal, failures;
+        life: kill_sends_the_signal, kill_ends_it, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
+            restarts_after_a_crash, health;
+        share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
+            uts_host, pod_by_hand
+    ];
+    let own: [(&str, fn(&'static Docker)); 3] = [
+        ("has_the_runtime", has_the_runtime),
+        ("the_runtime_has_the_container", the_runtime_has_the_container),
+        ("nothing_is_left", nothing_is_left),
+    ];
+    let mut group = Group { name: "docker", tests: Vec::new(), stop };
+    for (name, test) in common {
+        group.add(name, move || with(|docker| test(&docker.engine)));
+    }
+    for (name, test) in own {
+        group.add(name, move || with(test));
+    }
+    group
+}
+
+fn with(test: impl FnOnce(&'static Docker)) {
+    if installed("dockerd") {
+        test(DOCKER.get(start));
+    }
+}
+
+fn start() -> Docker {
+    let top = dir().join("docker");
+    let exec_root = top.join("run");
+    fs::create_dir(&top).unwrap();
+    let path = |name: &str| top.join(name).to_str().unwrap().to_owned();
+    let socket = format!("unix://{}", path("sock"));
+    let driver = if systemd() { "systemd" } else { "cgroupfs" };
+    let mut config = json!({
+        "runtimes": { "hilum": { "path": program() } },
+        "data-root": path("data"),
+        "exec-root": exec_root,
+        "pidfile": path("pid"),
+        "hosts": [socket],
+        "exec-opts": [format!("native.cgroupdriver={driver}")],
+    });
+    if !systemd() {
+        config["cgroup-parent"] = json!(format!("/{}/docker", unique()));
+    }
+    let file = path("daemon.json");
+    fs::write(&file, config.to_string()).unwrap();
+
+    // The package's client, which fits its daemon, before one that is elsewhere on PATH.
+    let client = if Path::new("/usr/bin/docker").exists() { "/usr/bin/docker" } else { "docker" };
+    let mut client = Client::new(&[client, "--host", &socket]);
+    client.env.push(("DOCKER_CONFIG".to_owned(), path("client")));
+    let ready = || client.call(&["version"]).code == 0;
+    let daemon = Daemon::start("dockerd", &["dockerd", "--config-file", &file], ready);
+    println!("Docker {}", client.ok(&["version", "--format", "{{.Server.Version}}, client {{.Client.Version}}"]));
+    client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
+    let engine = Engine { kind: Kind::Docker, client, flags: "--runtime hilum" };
+    Docker { engine, daemon: Mutex::new(daemon), exec_root }
+}
+
+fn stop() {
+    if let Some(docker) = DOCKER.started() {
+        docker.daemon.lock().unwrap().stop();
+    }
+}
+
+fn has_the_runtime(docker: &'static Docker) {
+    let listed = docker.engine.client.ok(&["info", "--format", "{{json .Runtimes}}"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["hilum"]["path"], program(), "{listed:#}");
+}
+
+/// None of the other tests would be worth anything if the daemon had taken its default runtime.
+fn the_runtime_has_the_container(docker: &'static Docker) {
+    let c = docker.engine.sleeper("");
+    let pid = c.pid();
+    let root = state_root(docker, &c.id).expect("a state directory");
+    let state = runtime_state(&root, &c.id);
+    assert_eq!((state["pid"].as_u64(), state["status"].as_str()), (Some(pid.into()), Some("running")));
+    let id = c.id.clone();
+    drop(c);
+    assert_eq!(state_root(docker, &id), None);
+}
+
+/// The directory for which the shim says `--root`.
+fn state_root(docker: &Docker, id: &str) -> Option<PathBuf> {
+    let states = dirs_named(&docker.exec_root, id).into_iter().filter(|dir| dir.join("state.json").exists());
+    states.map(|dir| dir.parent().unwrap().to_owned()).next()
+}
+
+/// After all the others: no container, no state and no cgroup.
+fn nothing_is_left(docker: &'static Docker) {
+    assert_eq!(docker.engine.client.ok(&["ps", "--all", "--quiet"]), "");
+    let states = run(std::process::Command::new("find").arg(&docker.exec_root).args(["-name", "state.json"]));
+    assert_eq!(states.stdout, "");
+    let of_containers = |path: &PathBuf| path.file_name().is_some_and(|name| name.len() >= 64);
+    let left: Vec<PathBuf> = kernel::cgroups_named(&unique()).into_iter().filter(of_containers).collect();
+    assert!(left.is_empty(), "{left:#?}");
+}

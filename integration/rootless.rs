@@ -1,0 +1,135 @@
+//! podman of a user who is not root: a user of the suite's own, whom only its mount namespace knows.
+
+use crate::Group;
+use crate::common::*;
+use crate::engine::{Engine, Kind, Running, tests};
+use crate::podman::{configuration, storage};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const USER: u32 = 61_420;
+const RANGE: u32 = 700_000;
+
+static ROOTLESS: Lazy<Engine> = Lazy::new();
+
+pub fn group() -> Group {
+    let common = tests![
+        basics: foreground_with_input, rm_leaves_no_container, detached_has_namespaces_of_its_own, terminal,
+            interactive_terminal, user_and_groups, exit_codes, logs, attach, copies_in_and_out;
+        confine: capabilities, read_only_root, volumes, seccomp, no_new_privileges, init_process;
+        exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, terminal, failures;
+        life: kill_sends_the_signal, stop_asks_first, stop_kills_in_the_end, health;
+        share: network_none, network_host, network_of_another, ipc, pid
+    ];
+    let own: [(&str, fn(&'static Engine)); 3] =
+        [("ids_are_the_users", ids_are_the_users), ("network_of_slirp4netns", network_of_slirp4netns), ("pod", pod)];
+    let mut group = Group { name: "rootless", tests: Vec::new(), stop: || () };
+    for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test as _))) {
+        group.add(name, move || {
+            if installed("podman") && installed("newuidmap") && allowed() {
+                test(ROOTLESS.get(start));
+            }
+        });
+    }
+    group
+}
+
+fn allowed() -> bool {
+    let switched_off = |path: &str| read(Path::new(path)).trim() == "0";
+    let off = switched_off("/proc/sys/user/max_user_namespaces") || switched_off("/proc/sys/kernel/unprivileged_userns_clone");
+    !off || skip("the host lets no user make user namespaces")
+}
+
+fn start() -> Engine {
+    let top = dir().join("rootless");
+    let top = top.to_str().unwrap();
+    fs::create_dir_all(format!("{top}/networks")).unwrap();
+    for (file, line) in [
+        ("passwd", format!("hilumtest:x:{USER}:{USER}::{top}:/bin/sh")),
+        ("group", format!("hilumtest:x:{USER}:")),
+        ("subuid", format!("{USER}:{RANGE}:65536")),
+        ("subgid", format!("{USER}:{RANGE}:65536")),
+    ] {
+        let there = format!("/etc/{file}");
+        let text = fs::read_to_string(&there).unwrap_or_default();
+        let own = dir().join(file);
+        fs::write(&own, format!("{text}{line}\n")).unwrap();
+        run(Command::new("mount").arg("--bind").arg(&own).arg(&there)).ok();
+    }
+    let conf = format!("{top}/containers.conf");
+    fs::write(&conf, configuration(top)).unwrap();
+    let runtime_dir = format!("/run/user/{USER}");
+    fs::create_dir_all(format!("{runtime_dir}")).unwrap();
+    let script = format!("chown -R {USER}:{USER} {top} {runtime_dir}; chmod 700 {runtime_dir}");
+    run(Command::new("sh").args(["-ec", &script])).ok();
+
+    let id = USER.to_string();
+    let drop_root = ["setpriv", "--reuid", &id, "--regid", &id, "--init-groups"];
+    let mut client = Client::new(&delegated());
+    client.words.extend(drop_root.map(str::to_owned));
+    client.words.extend(["podman", "--runtime", program(), "--cgroup-manager", "cgroupfs"].map(str::to_owned));
+    client.words.extend(storage(top));
+    for (name, value) in [("HOME", top), ("XDG_RUNTIME_DIR", &runtime_dir), ("CONTAINERS_CONF", &conf)] {
+        client.env.push((name.to_owned(), value.to_owned()));
+    }
+    println!("podman {} of uid {USER}", client.ok(&["version", "--format", "{{.Client.Version}}"]));
+    client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
+    Engine { kind: Kind::Rootless, client, flags: "--pull never" }
+}
+
+/// On version 2, a cgroup that belongs to the user, as systemd would give one; on version 1 there is no such thing.
+fn delegated() -> Vec<&'static str> {
+    if Host::plain() != Host::V2 {
+        return Vec::new();
+    }
+    let cgroup = format!("/sys/fs/cgroup/{}-user", unique());
+    let script = format!(
+        "mkdir -p {cgroup}/session
+        for c in $(cat {cgroup}/cgroup.controllers); do echo +$c >{cgroup}/cgroup.subtree_control; done
+        chown {USER} {cgroup} {cgroup}/cgroup.procs {cgroup}/cgroup.subtree_control {cgroup}/session {cgroup}/session/*"
+    );
+    run(Command::new("sh").args(["-c", &script])).ok();
+    let enter = format!("echo $$ >{cgroup}/session/cgroup.procs; exec \"$@\"");
+    vec!["sh", "-ec", enter.leak(), "sh"]
+}
+
+fn ids_are_the_users(e: &'static Engine) {
+    let c = e.sleeper("");
+    let pid = c.pid();
+    assert_eq!(status_of(pid, "Uid").split_whitespace().next(), Some(USER.to_string().as_str()));
+    assert_ne!(ns(pid, "user"), own_ns("user"));
+    let map: Vec<String> = read(&proc(pid, "uid_map")).split_whitespace().map(str::to_owned).collect();
+    assert_eq!(map, ["0", &USER.to_string(), "1", "1", &RANGE.to_string(), "65536"]);
+    let c = e.sleeper("--user 5");
+    assert_eq!(status_of(c.pid(), "Uid").split_whitespace().next(), Some((RANGE + 4).to_string().as_str()));
+    // The engine's own process maps root to the user: there the state directory is the user's.
+    let state = dirs_named(Path::new(&format!("/run/user/{USER}")), &c.id);
+    assert!(state.iter().any(|dir| dir.join("state.json").exists()), "{state:?}");
+}
+
+fn network_of_slirp4netns(e: &'static Engine) {
+    if !installed("slirp4netns") {
+        return;
+    }
+    let c = e.sleeper("--network slirp4netns");
+    assert_ne!(ns(c.pid(), "net"), own_ns("net"));
+    eventually("an address", || c.exec("", &["ip", "addr"]).stdout.contains("tap0"));
+}
+
+fn pod(e: &'static Engine) {
+    let name = format!("{}-pod", unique());
+    e.client.ok(&["pod", "create", "--name", &name, "--share", "net,ipc,uts", "--hostname", "the-pod", "--network", "none"]);
+    let container = |script: &str| {
+        let words = ["run", "--detach", "--pull", "never", "--pod", &name, image::NAME, "sh", "-c", script];
+        Running { engine: e, id: e.client.ok(&words) }
+    };
+    let one = container("exec sleep 1000");
+    let two = container("exec sleep 1000");
+    let same = shared(one.pid(), two.pid());
+    assert!(["net", "ipc", "uts", "user"].iter().all(|kind| same.contains(kind)), "{same:?}");
+    assert!(!same.contains(&"pid") && !same.contains(&"mnt"), "{same:?}");
+    assert_eq!(two.exec("", &["hostname"]).ok().stdout, "the-pod\n");
+    drop((one, two));
+    e.client.ok(&["pod", "rm", "--force", "--time", "0", &name]);
+}
