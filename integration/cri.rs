@@ -286,7 +286,7 @@ fn security_context(cri: &'static Cri) {
             "run_as_user": { "value": 1234 }, "run_as_group": { "value": 5678 }, "supplemental_groups": [99],
             "readonly_rootfs": true, "no_new_privs": true,
             "seccomp": { "profile_type": "RuntimeDefault" },
-            "masked_paths": ["/proc/kcore"], "readonly_paths": ["/proc/sys"],
+            "masked_paths": ["/proc/filesystems"], "readonly_paths": ["/proc/sys"],
         }),
         json!({}),
     );
@@ -298,7 +298,7 @@ fn security_context(cri: &'static Cri) {
     assert_eq!((status_of(pid, "Seccomp").as_str(), status_of(pid, "NoNewPrivs").as_str()), ("2", "1"));
     let mounts = mounts_of(pid);
     assert!(mount_at(&mounts, "/").has("ro") && mount_at(&mounts, "/proc/sys").has("ro"), "{mounts:#?}");
-    mount_at(&mounts, "/proc/kcore");
+    mount_at(&mounts, "/proc/filesystems");
 }
 
 fn exec_sync(cri: &'static Cri) {

@@ -23,7 +23,7 @@ pub fn group() -> Group {
         confine: capabilities, read_only_root, volumes, devices, devices_are_refused, ulimits, seccomp,
             no_new_privileges, init_process, privileged, sysctl_and_shm_size;
         limits: limits, pids_limit_holds, out_of_memory, update, pause_and_resume, stats, top, cgroup_parent;
-        exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, terminal, failures;
+        exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, privileged, terminal, failures;
         life: kill_sends_the_signal, kill_ends_it, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
             restarts_after_a_crash, health;
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,

@@ -5,6 +5,7 @@ use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
 use crate::podman::{configuration, storage};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -57,10 +58,18 @@ fn start() -> Engine {
         fs::write(&own, format!("{text}{line}\n")).unwrap();
         run(Command::new("mount").arg("--bind").arg(&own).arg(&there)).ok();
     }
+    // As udev would have it: devices for everybody.
+    for (device, minor) in [("/dev/net/tun", "200"), ("/dev/fuse", "229")] {
+        if fs::metadata(device).is_ok_and(|meta| meta.mode() & 0o006 != 0o006) {
+            let own = format!("/run/{}", device.replace('/', "-"));
+            run(Command::new("mknod").args(["--mode=666", &own, "c", "10", minor])).ok();
+            run(Command::new("mount").args(["--bind", &own, device])).ok();
+        }
+    }
     let conf = format!("{top}/containers.conf");
     fs::write(&conf, configuration(top)).unwrap();
     let runtime_dir = format!("/run/user/{USER}");
-    fs::create_dir_all(format!("{runtime_dir}")).unwrap();
+    fs::create_dir_all(&runtime_dir).unwrap();
     let script = format!("chown -R {USER}:{USER} {top} {runtime_dir}; chmod 700 {runtime_dir}");
     run(Command::new("sh").args(["-ec", &script])).ok();
 

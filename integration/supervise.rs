@@ -52,8 +52,9 @@ pub fn run() -> ExitCode {
     thaw(&name);
     kill_descendants();
     remove_cgroups(&name);
-    // Files of a subordinate uid are root's to remove; nothing is mounted on them any more.
-    if let Err(e) = dir.close() {
+    if std::env::var_os("HILUM_INTEGRATION_KEEP").is_some() {
+        eprintln!("integration: kept: {}", dir.keep().display());
+    } else if let Err(e) = dir.close() {
         eprintln!("integration: {e}");
     }
     ExitCode::from(u8::try_from(code).unwrap_or(1))

@@ -89,20 +89,32 @@ impl Client {
         for (name, value) in plain.get_envs() {
             value.map(|value| script.env(name, value));
         }
-        // The typed text must not end before the command does: its end would be a hang-up.
-        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut keyboard = child.stdin.take().unwrap();
-        keyboard.write_all(input.as_bytes()).unwrap();
-        let mut screen = child.stdout.take().unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            _ = screen.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        let code = wait_within(&mut child, LIMIT, &format!("{script:?}"));
-        drop(keyboard);
-        Out { code, stdout: reader.join().unwrap(), stderr: String::new() }
+        type_into(&mut script, input)
     }
+
+    /// A call whose input does not end before the call does.
+    #[track_caller]
+    pub fn type_into(&self, args: &[&str], input: &str) -> Out {
+        type_into(&mut self.command(args), input)
+    }
+}
+
+/// Runs a command with an input that is kept open: on a terminal, its end would be a hang-up.
+#[track_caller]
+fn type_into(command: &mut Command, input: &str) -> Out {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    // It may have ended before it has read.
+    _ = keyboard.write_all(input.as_bytes());
+    let mut screen = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        _ = screen.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let code = wait_within(&mut child, LIMIT, &format!("{command:?}"));
+    drop(keyboard);
+    Out { code, stdout: reader.join().unwrap(), stderr: String::new() }
 }
 
 /// A daemon that the suite has started. Stopped by `stop_daemon`, or else by the outer process.

@@ -9,6 +9,7 @@ pub mod share;
 
 use crate::common::{Client, Out, dir, eventually, image, runs_program};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -45,6 +46,7 @@ impl Engine {
         let name = if self.kind == Kind::Rootless { "rootless/scratch" } else { "scratch" };
         let scratch = dir().join(name);
         fs::create_dir_all(&scratch).unwrap();
+        fs::set_permissions(&scratch, fs::Permissions::from_mode(0o777)).unwrap();
         scratch.to_str().unwrap().to_owned()
     }
 
