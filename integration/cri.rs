@@ -343,8 +343,9 @@ fn ends_and_logs(cri: &'static Cri) {
     c.stop();
     assert_eq!(c.status()["exit_code"].as_i64(), Some(137));
     assert!(fs::read_link(proc(pid, "exe")).is_err());
+    // The shim watches for this from the moment that start has returned: not at once.
     let hungry = pod.container_with(
-        "exec tail /dev/zero",
+        "sleep 0.5; exec tail /dev/zero",
         json!({ "namespace_options": own_pids() }),
         json!({ "memory_limit_in_bytes": 16_777_216 }),
     );

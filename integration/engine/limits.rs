@@ -21,7 +21,8 @@ pub fn pids_limit_holds(e: &'static Engine) {
 }
 
 pub fn out_of_memory(e: &'static Engine) {
-    let c = e.sh_detached("--memory 16m --memory-swap 16m", "exec tail /dev/zero");
+    // The shim watches for this from the moment that start has returned: not at once.
+    let c = e.sh_detached("--memory 16m --memory-swap 16m", "sleep 0.5; exec tail /dev/zero");
     assert_eq!(c.wait(), 137);
     eventually("OOMKilled", || c.inspect("{{.State.OOMKilled}}") == "true");
 }
