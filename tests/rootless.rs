@@ -378,3 +378,22 @@ fn the_namespaces_of_the_users_own_sandbox_are_joined() {
     r.finish();
     sandbox.finish();
 }
+
+/// In a user namespace, root may be anybody: unless the environment says root, the state is kept where the user's is.
+#[test]
+fn root_of_a_user_namespace_keeps_its_state_in_the_users_directory() {
+    let c = Container::new(&["true"]);
+    for (user, kept) in [(None, true), (Some("someone"), true), (Some("root"), false)] {
+        let dir = c.path(user.unwrap_or("nobody"));
+        fs::create_dir(&dir).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]).arg(program()).arg("list").env("XDG_RUNTIME_DIR", &dir);
+        match user {
+            Some(user) => command.env("USER", user),
+            None => command.env_remove("USER"),
+        };
+        let out = c.finish_call(command, Stdio::null());
+        let made = fs::read_dir(&dir).unwrap().count() == 1;
+        assert_eq!(made, kept, "USER {user:?}: {out:?}");
+    }
+}

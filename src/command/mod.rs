@@ -127,8 +127,9 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         Some("false") => false,
         _ => user || in_user_namespace(),
     };
-    // Root of a user namespace that another user made keeps that user's directory.
-    let users = user || (in_user_namespace() && std::env::var_os("USER").is_some_and(|user| user != "root"));
+    // Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
+    // name, and then it is taken for another user's too, as runc does.
+    let users = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
     let root = match (text(matches, "root"), std::env::var_os("XDG_RUNTIME_DIR")) {
         (Some(root), _) => std::path::absolute(root)?,
         (None, Some(dir)) if users && !dir.is_empty() => {
