@@ -226,6 +226,33 @@ fn create_start_kill_and_delete() {
     r.finish();
 }
 
+/// Of a container that shares its pid namespace and has no cgroup, the first process is all that can be known.
+#[test]
+fn kill_reaches_the_first_process_without_a_cgroup_or_a_pid_namespace() {
+    if !can_be_tested() {
+        return;
+    }
+    for args in [&["KILL"][..], &["--all", "KILL"]] {
+        let mut r = without_cgroup_mount(single_id(Container::sleeper()));
+        r.namespaces().retain(|ns| ns["type"] != "pid");
+        // Neither proc nor what is done to it: there is no pid namespace of the container's to show.
+        r.c.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "proc");
+        r.set("linux/maskedPaths", json!([]));
+        r.set("linux/readonlyPaths", json!([]));
+        r.call(&["run", "--detach", &r.c.id]).ok();
+        let id = r.c.id.clone();
+        let words: Vec<&str> = match args {
+            [signal] => vec!["kill", &id, signal],
+            [all, signal] => vec!["kill", all, &id, signal],
+            _ => unreachable!(),
+        };
+        r.call(&words).ok();
+        eventually("it stops", || r.status() == "stopped");
+        r.call(&["kill", "--all", &id, "KILL"]).ok();
+        r.finish();
+    }
+}
+
 #[test]
 fn a_created_container_can_be_deleted_and_a_detached_one_by_force() {
     if !can_be_tested() {

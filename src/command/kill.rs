@@ -28,16 +28,24 @@ fn send(state: &State, signal: i32, all: bool) -> Result<()> {
     let not_running = || Error::new("container not running").with_kind(Kind::NotRunning);
     // Without a pid namespace of its own, the end of the first process ends no other: the cgroup is what the container
     // is, and never a tree of pids, which may hold a neighbour's (moby#50523).
-    if all || (signal == KILL && !state.own_pid_namespace) {
-        if !all && matches!(state.status(), Status::Stopped | Status::Creating) {
-            return Err(not_running());
-        }
+    let whole = all || (signal == KILL && !state.own_pid_namespace);
+    if whole && !all && matches!(state.status(), Status::Stopped | Status::Creating) {
+        return Err(not_running());
+    }
+    if whole && state.cgroup.exists() {
         let signal = Signal::from_named_raw(signal)
             .ok_or_else(|| Error::new(format!("signal {signal} cannot be sent to all processes")))?;
         return state.cgroup.signal_all(signal);
     }
-    let process = state.process.ok_or_else(not_running)?;
-    let pidfd = process.open()?.ok_or_else(not_running)?;
+    // A user may have been given no cgroup: then the first process is all that is known of the container.
+    let process = match state.process {
+        None if all => return Ok(()),
+        process => process.ok_or_else(not_running)?,
+    };
+    let pidfd = match process.open()? {
+        None if all => return Ok(()),
+        pidfd => pidfd.ok_or_else(not_running)?,
+    };
     match hilum_sys::signal::send(std::os::fd::AsFd::as_fd(&pidfd), signal) {
         Err(rustix::io::Errno::SRCH) => return Err(not_running()),
         other => other.context(format!("send signal {signal} to process {}", process.pid))?,

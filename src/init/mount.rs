@@ -83,7 +83,15 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
     if it.recursive_attr != Attr::default() {
         mount_setattr(tree, true, &mount_attr(it.recursive_attr)).during("set the flags of all mounts (Linux 5.12)")?;
     }
-    attach(tree, target.as_fd())?;
+    if let Err(fail) = attach(tree, target.as_fd()) {
+        let on_directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
+        // As mount(2) would have it, and as the clients know it; move_mount(2) says EINVAL.
+        return Err(match (directory, on_directory) {
+            (true, false) => Fail::new(Errno::NOTDIR, "the source is a directory, the target is not"),
+            (false, true) => Fail::new(Errno::NOTDIR, "the target is a directory, the source is not"),
+            _ => fail,
+        });
+    }
     if !early {
         set_attr(tree, &attr)?;
     }
