@@ -36,7 +36,8 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let missing = || Error::new("container does not exist").with_kind(Kind::NotFound);
     let state = read(&dir)?.ok_or_else(missing)?;
     match state.status() {
-        Status::Stopped | Status::Creating => return Err(Error::new("cannot exec in a stopped container")),
+        Status::Stopped => return Err(Error::new("cannot exec in a stopped container")),
+        Status::Creating => return Err(Error::new("cannot exec in a container that is not created")),
         Status::Paused if !args.get_flag("ignore-paused") => {
             return Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"));
         }

@@ -148,8 +148,7 @@ pub(crate) fn find_program<'a>(candidates: Strs<'a>) -> Result<&'a CStr> {
     let mut reason = Errno::NOENT;
     for path in candidates.iter() {
         let found = rustix::fs::stat(path).and_then(|stat| match FileType::from_raw_mode(stat.st_mode) {
-            // As execve(2) has it, and every client knows it.
-            FileType::Directory => Err(Errno::ACCESS),
+            FileType::Directory => Err(Errno::ISDIR),
             _ => rustix::fs::accessat(rustix::fs::CWD, path, Access::EXEC_OK, AtFlags::EACCESS),
         });
         match found {

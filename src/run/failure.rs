@@ -48,6 +48,8 @@ fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
                     format!("exec: {program:?}: executable file not found in $PATH")
                 }
                 Errno::NOENT | Errno::NOTDIR => format!("exec: {program:?}: stat {program}: {reason}"),
+                // The first is runc's text, the second what execve(2) would say and older clients look for.
+                Errno::ISDIR => format!("exec: {program:?}: {reason}: permission denied"),
                 _ => format!("exec: {program:?}: {reason}"),
             }
         }
