@@ -114,7 +114,7 @@ fn hilum() -> Command {
         .arg(option("log", "PATH", "append the log to this file [default: stderr]"))
         .arg(option("log-format", "FORMAT", "text or json [default: text]").value_parser(["text", "json"]))
         .arg(flag("debug", "log more"))
-        .arg(flag("systemd-cgroup", "let systemd manage the cgroups (not supported yet)"))
+        .arg(flag("systemd-cgroup", "let systemd make the container's cgroup (cgroup v2 alone)"))
         .arg(
             option("rootless", "WHEN", "ignore cgroup permission errors: true, false or auto [default: auto]")
                 .value_parser(["true", "false", "auto"]),

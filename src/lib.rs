@@ -8,6 +8,7 @@
 pub mod cgroup;
 pub mod cli;
 pub mod command;
+pub mod dbus;
 pub mod error;
 pub mod log;
 pub mod plan;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
+    ("dbus", &["error"]),
     ("spec", &["error", "cgroup"]),
-    ("cgroup", &["error", "spec"]),
+    ("cgroup", &["error", "log", "spec", "dbus"]),
     ("plan", &["error", "log", "spec", "cgroup"]),
     ("state", &["error", "log", "spec", "cgroup"]),
     ("run", &["error", "log", "spec", "cgroup", "plan", "state"]),

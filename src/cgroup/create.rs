@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::{Cgroup, Directory, Plan, Version, file, resources};
+use super::systemd::{self, Manager};
+use super::{Cgroup, Directory, Entry, Plan, Version, file, resources};
 use crate::error::{Context, Error, Result};
 
 impl Plan {
     /// Leaves out of `self.cgroup` the hierarchies that a rootless caller may not use and does not need.
     pub fn create(&mut self) -> Result<()> {
+        if self.unit.is_some() {
+            return Ok(());
+        }
         let mut made = Made::default();
         let mut kept = Vec::new();
         for directory in &self.cgroup.directories {
@@ -28,6 +32,35 @@ impl Plan {
         made.0.clear();
         self.cgroup.directories = kept;
         Ok(())
+    }
+
+    /// Has systemd start the unit for the process, which waits meanwhile, and does what systemd does not: the files.
+    pub fn start_unit(&mut self, manager: &mut Manager, pid: i32) -> Result<()> {
+        let Some(unit) = self.unit.take() else { return Ok(()) };
+        if let Err(error) = unit.start(manager, pid) {
+            // If there is one of this name, it is another's, and not to be stopped.
+            self.cgroup = Cgroup::default();
+            return Err(error);
+        }
+        let Some(directory) = self.cgroup.directories.first_mut() else { return Ok(()) };
+        directory.inode = directory.current_inode();
+        let directory = directory.clone();
+        if unit.is_slice() {
+            self.cgroup.add(pid)?;
+        }
+        if !file::pids_below(&directory.path).at("read the processes of", &directory.path)?.contains(&pid) {
+            return Err(systemd::misplaced(&unit.unit, pid, &directory.path));
+        }
+        // systemd has handed down those that it knows.
+        let mut none = Made::default();
+        self.enable_above(&directory, &mut none)?;
+        none.0.clear();
+        resources::apply(&self.writes)
+    }
+
+    /// How the container's first process gets in by itself.
+    pub fn entry(&self) -> Result<Entry> {
+        if self.unit.is_some() { Ok(Entry::default()) } else { self.cgroup.entry() }
     }
 
     /// v2's device rules, which are a program. Verifying it takes the kernel a while, so this is apart: the child can

@@ -106,8 +106,9 @@ impl Rules {
         Ok(())
     }
 
-    /// For cgroup v1, whose filter is a default and a set of exceptions without order.
-    pub(super) fn v1_writes(&self, directory: &Path, optional: bool) -> Result<Vec<Write>> {
+    /// What is not by default, as a set without order. `on_part` is asked where a rule takes back only some of the devices
+    /// of an earlier one: without its error, that one stays as it is.
+    fn exception_set(&self, on_part: impl Fn(&Rule, &Rule) -> Result<()>) -> Result<Vec<Rule>> {
         let mut set: Vec<Rule> = Vec::new();
         for rule in &self.exceptions {
             if rule.allow != self.default_allow {
@@ -118,18 +119,32 @@ impl Rules {
                 continue;
             }
             for exception in set.iter_mut().filter(|e| e.meets(rule)) {
-                // The kernel would ignore this without a word.
-                if !rule.covers(exception) {
-                    return Err(Error::new(format!(
-                        "linux.resources.devices: {:?} cannot be taken out of the wider rule {:?} in cgroup v1",
-                        rule.line(),
-                        exception.line()
-                    )));
+                match rule.covers(exception) {
+                    true => exception.access &= !rule.access,
+                    false => on_part(rule, exception)?,
                 }
-                exception.access &= !rule.access;
             }
             set.retain(|exception| exception.access != 0);
         }
+        Ok(set)
+    }
+
+    /// For systemd, which knows only what is allowed: all of that, and where it cannot be said exactly, more. `None`:
+    /// everything is allowed but for exceptions.
+    pub(super) fn allowed(&self) -> Option<Vec<Rule>> {
+        if self.default_allow { None } else { self.exception_set(|_, _| Ok(())).ok() }
+    }
+
+    /// For cgroup v1, whose filter is a default and a set of exceptions without order.
+    pub(super) fn v1_writes(&self, directory: &Path, optional: bool) -> Result<Vec<Write>> {
+        // The kernel would ignore such a rule without a word.
+        let set = self.exception_set(|rule, exception| {
+            Err(Error::new(format!(
+                "linux.resources.devices: {:?} cannot be taken out of the wider rule {:?} in cgroup v1",
+                rule.line(),
+                exception.line()
+            )))
+        })?;
         let write = |allow: bool, value: String| Write {
             property: "linux.resources.devices".into(),
             controller: "devices".into(),

@@ -65,6 +65,11 @@ impl Host {
         Ok(Host { hierarchies, own: OnceCell::new() })
     }
 
+    /// Whether v2 is all there is.
+    pub fn is_unified(&self) -> bool {
+        matches!(self.hierarchies.as_slice(), [Hierarchy { version: Version::V2, .. }])
+    }
+
     pub fn is_empty(&self) -> bool {
         self.hierarchies.is_empty()
     }
@@ -90,6 +95,20 @@ impl Host {
             });
         }
         Ok(directories)
+    }
+
+    /// The directory of a cgroup that systemd names, on a host with v2 alone.
+    pub(super) fn unified_directory(&self, cgroup: &Path) -> Result<Directory> {
+        let Some(hierarchy) = self.hierarchies.first().filter(|_| self.is_unified()) else {
+            return Err(Error::new("the host's cgroups are not those of v2 alone"));
+        };
+        Ok(Directory {
+            version: hierarchy.version,
+            controllers: hierarchy.controllers.clone(),
+            path: hierarchy.mount.join(hierarchy.relative(cgroup)?),
+            mount: hierarchy.mount.clone(),
+            inode: None,
+        })
     }
 
     /// Below which cgroup a relative path starts, relative to the mount.

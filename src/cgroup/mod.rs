@@ -1,4 +1,4 @@
-//! Control groups: v1, v2, and v1 with v2 beside it (hybrid), through the cgroup file system.
+//! Control groups: v1, v2, and v1 with v2 beside it (hybrid), through the cgroup file system; v2 through systemd, too.
 //!
 //! `plan` computes everything as data and rejects what cannot be; `Plan::create` carries it out. What is recorded of a
 //! container is its `Cgroup`: enough to freeze, kill and remove it later with no other knowledge.
@@ -13,11 +13,13 @@ mod program;
 mod remove;
 mod resources;
 mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
 mod v1;
 mod v2;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +35,7 @@ pub use stats::Stats;
 use crate::error::{Error, Result};
 use crate::spec::config::{Linux, Resources};
 use host::Place;
+use systemd::{Bus, Facts, Unit, UnitPlan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +48,9 @@ pub enum Version {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cgroup {
     pub directories: Vec<Directory>,
+    /// The unit that systemd keeps it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,28 +77,39 @@ impl Cgroup {
 
     /// Whether it is there, or what is left of it.
     pub fn exists(&self) -> bool {
-        self.directories.iter().any(Directory::exists)
+        self.unit.is_some() || self.directories.iter().any(Directory::exists)
     }
 
     /// Forgets what has become somebody else's: to be asked of a cgroup that was read from a file.
     pub fn forget_others(&mut self) {
+        // A unit is known by its directory: what systemd has at that place now is another of the same name.
+        let anothers = |d: &Directory| d.inode.is_some() && d.exists() && d.inode != d.current_inode();
+        if self.directories.iter().any(anothers) {
+            self.unit = None;
+        }
         self.directories.retain(|directory| directory.inode.is_none() || directory.inode == directory.current_inode());
     }
 
     /// What of it a caller without privileges may make, as far as can be told beforehand: to be there, a directory needs
     /// a parent that one may write to.
     pub fn within_reach(&self) -> Cgroup {
+        if self.unit.is_some() {
+            return self.clone();
+        }
         let is_ours = |directory: &&Directory| {
             let existing = directory.path.ancestors().find(|path| path.exists());
             existing.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok())
         };
-        Cgroup { directories: self.directories.iter().filter(is_ours).cloned().collect() }
+        Cgroup { directories: self.directories.iter().filter(is_ours).cloned().collect(), unit: None }
     }
 
     /// Changes the limits of a running container. Its device rules stay.
     pub fn update(&self, resources: &Resources) -> Result<()> {
-        let writes = resources::writes(self, resources)?;
+        let mut writes = resources::writes(self, resources)?;
         self.check_memory_in_use(resources)?;
+        if let Some(unit) = &self.unit {
+            unit.update(&mut writes)?;
+        }
         resources::apply(&writes)
     }
 
@@ -162,10 +179,21 @@ impl Cgroup {
     }
 }
 
-/// What `create` will do, in this order: directories, controllers, writes, devices.
+/// Who makes the cgroup.
+#[derive(Clone, Copy, Debug)]
+pub enum Driver<'d> {
+    /// We do, in the cgroup file system.
+    Files,
+    /// systemd, which has to be there to say where.
+    Systemd { bus: &'d Bus, facts: &'d Facts, annotations: &'d BTreeMap<String, String> },
+}
+
+/// What `create` will do, in this order: directories, controllers, writes, devices. With a unit, systemd makes the
+/// directory, and all is done by `start_unit`.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub cgroup: Cgroup,
+    pub unit: Option<UnitPlan>,
     /// The v2 controllers to hand down to the container's cgroup.
     pub enable: Vec<String>,
     /// Limits, and in v1 the device rules.
@@ -183,7 +211,10 @@ pub struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for directory in &self.cgroup.directories {
+        if let Some(unit) = &self.unit {
+            write!(f, "{unit}")?;
+        }
+        for directory in self.cgroup.directories.iter().filter(|_| self.unit.is_none()) {
             writeln!(f, "mkdir {} ({})", directory.path.display(), directory.controllers.join(","))?;
         }
         if !self.enable.is_empty() {
@@ -200,14 +231,23 @@ impl fmt::Display for Plan {
 }
 
 /// Everything is refused here that can be, with nothing changed yet on the host.
-pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan> {
-    let may_do_without = rootless && linux.cgroups_path.is_empty();
-    let place = Place::parse(&linux.cgroups_path, id)?;
+pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
+    let mut unit = match driver {
+        Driver::Files => None,
+        Driver::Systemd { bus, facts, annotations } => {
+            Some(UnitPlan::new(&linux.cgroups_path, id, annotations, bus, facts)?)
+        }
+    };
+    let may_do_without = rootless && linux.cgroups_path.is_empty() && unit.is_none();
     if host.is_empty() && !linux.cgroups_path.is_empty() {
         let path = &linux.cgroups_path;
         return Err(Error::new(format!("linux.cgroupsPath {path:?}: no cgroup file system is mounted")));
     }
-    let cgroup = Cgroup { directories: host.directories(&place, may_do_without)? };
+    let directories = match &unit {
+        Some(unit) => vec![host.unified_directory(&unit.cgroup)?],
+        None => host.directories(&Place::parse(&linux.cgroups_path, id)?, may_do_without)?,
+    };
+    let cgroup = Cgroup { directories, unit: unit.as_ref().map(|plan| plan.unit.clone()) };
     for directory in cgroup.directories.iter().filter(|d| d.exists()) {
         directory.refuse_if_used()?;
     }
@@ -216,6 +256,9 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
     let mut writes = resources::writes(&cgroup, resources)?;
 
     let rules = Rules::new(&resources.devices, &linux.devices)?;
+    if let Some(unit) = &mut unit {
+        unit.limit(&mut writes, &rules)?;
+    }
     let v1 = cgroup.directories.iter().find(|d| d.controllers.iter().any(|c| c == "devices"));
     let v2 = cgroup.directories.iter().find(|d| d.version == Version::V2);
     let mut devices = None;
@@ -236,5 +279,5 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool) -> Result<Plan
         None => Vec::new(),
     };
     let warnings = resources::warnings(resources);
-    Ok(Plan { cgroup, enable, writes, devices, warnings, is_new: false, rootless, may_do_without })
+    Ok(Plan { cgroup, unit, enable, writes, devices, warnings, is_new: false, rootless, may_do_without })
 }

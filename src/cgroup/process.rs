@@ -18,7 +18,7 @@ use crate::error::{Context, Error, Result};
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a process gets in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Entry {
     /// On a pure v2 host: the directory, for CLONE_INTO_CGROUP.
     pub v2: Option<OwnedFd>,

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::process::wait_for_event;
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Result};
+use crate::log;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -16,10 +17,31 @@ const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
 impl Cgroup {
     /// One that is gone, or never came to be, is no error.
     pub fn remove(&self) -> Result<()> {
+        if let Err(error) = self.stop_unit() {
+            // What systemd does not remove, we do; it will notice.
+            log::warn(&error.to_string());
+        }
         let deadline = Instant::now() + TIMEOUT;
         // In all hierarchies, also if one of them fails.
-        let results: Vec<Result<()>> = self.directories.iter().map(|d| d.remove(deadline)).collect();
+        let results: Vec<Result<()>> = self.removable().map(|d| d.remove(deadline)).collect();
         results.into_iter().collect()
+    }
+
+    /// A unit's directory of which it is not known whose it is, systemd looks after.
+    fn removable(&self) -> impl Iterator<Item = &Directory> {
+        self.directories.iter().filter(|directory| self.unit.is_none() || directory.inode.is_some())
+    }
+
+    /// Only if it is the container's: that the directory shows. A scope whose runtime was killed before it was known ends
+    /// with its processes, and these with the runtime.
+    fn stop_unit(&self) -> Result<()> {
+        let Some(unit) = &self.unit else { return Ok(()) };
+        match self.directories.first() {
+            Some(directory) if !directory.exists() => unit.forget(),
+            Some(directory) if directory.inode.is_some() && directory.inode == directory.current_inode() => unit.stop(),
+            Some(_) => Ok(()),
+            None => unit.forget(),
+        }
     }
 }
 

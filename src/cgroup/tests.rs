@@ -29,7 +29,7 @@ fn unified() -> Host {
 
 fn try_plan(host: &Host, resources: Value) -> Result<Plan> {
     let linux = serde_json::from_value(json!({ "cgroupsPath": "/x", "resources": resources })).unwrap();
-    plan(host, &linux, "id", false)
+    plan(host, &linux, "id", false, Driver::Files)
 }
 
 /// `file=value`, without the devices.
@@ -213,15 +213,15 @@ fn devices_go_to_v1_where_it_has_them() {
 #[test]
 fn a_host_without_cgroups_is_enough_for_who_asks_for_none() {
     let host = Host::default();
-    assert_eq!(plan(&host, &Linux::default(), "id", false).unwrap().cgroup, Cgroup::default());
+    assert_eq!(plan(&host, &Linux::default(), "id", false, Driver::Files).unwrap().cgroup, Cgroup::default());
     let linux = |value: Value| serde_json::from_value::<Linux>(value).unwrap();
-    let error = |value| plan(&host, &linux(value), "id", false).unwrap_err().to_string();
+    let error = |value| plan(&host, &linux(value), "id", false, Driver::Files).unwrap_err().to_string();
     assert_eq!(error(json!({"cgroupsPath": "/x"})), "linux.cgroupsPath \"/x\": no cgroup file system is mounted");
     let expected = "linux.resources.pids.limit: cannot write pids.max: the cgroup controller \"pids\" is not available";
     assert_eq!(error(json!({"resources": {"pids": {"limit": 1}}})), expected);
     let devices = json!({"resources": {"devices": [{"allow": false, "access": "rwm"}]}});
     assert_eq!(error(devices.clone()), "linux.resources.devices: no devices cgroup is mounted");
-    assert!(plan(&host, &linux(devices), "id", true).is_ok());
+    assert!(plan(&host, &linux(devices), "id", true, Driver::Files).is_ok());
 }
 
 #[test]
@@ -244,4 +244,78 @@ fn the_cgroup_of_an_exec() {
     assert_eq!(cgroup.below("/", &[]).unwrap().directories.len(), 8);
     assert_eq!(cgroup.below("a/../..", &[]).unwrap_err().to_string(), "bad sub cgroup path: a/../..");
     assert!(cgroup.below("a", &["nope"]).is_err());
+}
+
+fn systemd_plan(host: &Host, user: bool, document: Value) -> Result<Plan> {
+    let linux = serde_json::from_value(document).unwrap();
+    let bus = Bus { user, address: "unix:path=/bus".into() };
+    let cgroup = if user { "/user.slice/user-7.slice/user@7.service" } else { "/" };
+    let facts = Facts { version: 257, cgroup: cgroup.into() };
+    let annotations = [("org.systemd.property.TimeoutStopSec".to_string(), "5".to_string())].into();
+    plan(host, &linux, "id", user, Driver::Systemd { bus: &bus, facts: &facts, annotations: &annotations })
+}
+
+#[test]
+fn a_unit_is_planned_with_everything_that_systemd_is_told() {
+    let resources = json!({"memory": {"limit": 1048576}, "cpu": {"quota": 1234, "period": 10000}, "pids": {"limit": 9},
+        "unified": {"memory.oom.group": "1"}, "devices": [{"allow": true, "access": "rwm"}],
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 5}]});
+    let plan =
+        systemd_plan(&unified(), false, json!({"cgroupsPath": "a-b.slice:p:x", "resources": resources})).unwrap();
+    let expected = "\
+start the unit p-x.scope (unix:path=/bus)
+  Description='hilum container id'
+  Slice='a-b.slice'
+  Delegate=true
+  MemoryAccounting=true
+  CPUAccounting=true
+  IOAccounting=true
+  TasksAccounting=true
+  DefaultDependencies=false
+  TimeoutStopUSec=uint64 5000000
+  OOMPolicy='kill'
+  DevicePolicy='auto'
+  DeviceAllow=@a(ss) []
+  MemoryMax=uint64 1048576
+  CPUQuotaPeriodUSec=uint64 10000
+  CPUQuotaPerSecUSec=uint64 130000
+  TasksMax=uint64 9
+enable cpuset cpu io memory hugetlb pids in cgroup.subtree_control above
+write \"1048576\" to /cg/a.slice/a-b.slice/p-x.scope/memory.max (linux.resources.memory.limit)
+write \"1300 10000\" to /cg/a.slice/a-b.slice/p-x.scope/cpu.max (linux.resources.cpu.quota)
+write \"9\" to /cg/a.slice/a-b.slice/p-x.scope/pids.max (linux.resources.pids.limit)
+write \"5\" to /cg/a.slice/a-b.slice/p-x.scope/hugetlb.2MB.max (linux.resources.hugepageLimits)
+write \"5\" to /cg/a.slice/a-b.slice/p-x.scope/hugetlb.2MB.rsvd.max (linux.resources.hugepageLimits)
+write \"1\" to /cg/a.slice/a-b.slice/p-x.scope/memory.oom.group (unified resource \"memory.oom.group\")
+attach the device filter to /cg/a.slice/a-b.slice/p-x.scope (linux.resources.devices)
+";
+    assert_eq!(plan.to_string(), expected);
+}
+
+#[test]
+fn a_users_unit_is_below_the_users_systemd() {
+    let plan = systemd_plan(&unified(), true, json!({})).unwrap();
+    let expected = "/cg/user.slice/user-7.slice/user@7.service/user.slice/hilum-id.scope";
+    assert_eq!(plan.cgroup.directories[0].path, PathBuf::from(expected));
+    let text = serde_json::to_string(&plan.cgroup).unwrap();
+    let unit = r#""unit":{"name":"hilum-id.scope","slice":"user.slice","user":true,"address":"unix:path=/bus"}"#;
+    assert!(text.contains(unit), "{text}");
+    assert_eq!(serde_json::from_str::<Cgroup>(&text).unwrap(), plan.cgroup);
+}
+
+#[test]
+fn a_slice_has_its_place_by_its_name() {
+    let plan = systemd_plan(&unified(), false, json!({"cgroupsPath": "::a-b.slice"})).unwrap();
+    assert_eq!(plan.cgroup.directories[0].path, PathBuf::from("/cg/a.slice/a-b.slice"));
+    let text = plan.to_string();
+    assert!(text.contains("Wants=['a.slice']") && !text.contains("Delegate") && !text.contains("Slice="), "{text}");
+}
+
+#[test]
+fn systemd_is_for_v2_alone() {
+    let error = systemd_plan(&hybrid(), false, json!({})).unwrap_err().to_string();
+    assert_eq!(error, "the host's cgroups are not those of v2 alone");
+    let error = systemd_plan(&unified(), false, json!({"cgroupsPath": "/a/b"})).unwrap_err().to_string();
+    let start = "linux.cgroupsPath \"/a/b\": expected cgroupsPath to be of format \"slice:prefix:name\"";
+    assert!(error.starts_with(start), "{error}");
 }

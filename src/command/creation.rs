@@ -6,7 +6,8 @@ use std::path::Path;
 use bumpalo::Bump;
 use clap::ArgMatches;
 
-use super::{Global, in_user_namespace, text};
+use super::{Global, Systemd, in_user_namespace, text};
+use crate::cgroup::systemd;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Request, SecurityModules, rootfs, seccomp};
 use crate::run::console::Console;
@@ -66,7 +67,13 @@ pub fn make(
     }
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
 
-    let mut cgroup = cgroup::plan(&cgroup::Host::detect()?, &spec.linux, id, global.rootless)?;
+    let host = cgroup::Host::detect()?;
+    let mut systemd = global.systemd.map(|whose| connect(whose, &host)).transpose()?;
+    let driver = match &systemd {
+        None => cgroup::Driver::Files,
+        Some((manager, facts)) => cgroup::Driver::Systemd { bus: manager.bus(), facts, annotations: &spec.annotations },
+    };
+    let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
@@ -103,6 +110,7 @@ pub fn make(
         plan: &plan,
         document: &document,
         cgroup: &mut cgroup,
+        systemd: systemd.as_mut().map(|(manager, _)| manager),
         seccomp: seccomp.as_ref(),
         hooks: &spec.hooks,
         preserve,
@@ -133,6 +141,14 @@ pub fn make(
             Err(error)
         }
     }
+}
+
+/// Before anything is made: who cannot be reached cannot be asked for a cgroup.
+fn connect(whose: Systemd, host: &cgroup::Host) -> Result<(systemd::Manager, systemd::Facts)> {
+    systemd::check_host(host)?;
+    let mut manager = systemd::Manager::connect(&systemd::Bus::find(whose == Systemd::User)?)?;
+    let facts = manager.facts()?;
+    Ok((manager, facts))
 }
 
 fn new_state(request: &Request<'_>, cgroup: cgroup::Cgroup) -> State {

@@ -21,7 +21,7 @@ pub fn run() -> Result<u8> {
         "linux": {
             "namespaces": namespaces,
             "capabilities": capability::names(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": seccomp::known_actions(),

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 
 use clap::ArgMatches;
 
+use crate::cgroup::systemd::session_owner;
 use crate::error::{Context, Error, Result};
 use crate::{cli, log, state as store};
 
@@ -31,6 +32,14 @@ use crate::{cli, log, state as store};
 pub struct Global {
     pub root: PathBuf,
     pub rootless: bool,
+    /// `--systemd-cgroup`: whom to ask for the container's cgroup.
+    pub systemd: Option<Systemd>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Systemd {
+    Host,
+    User,
 }
 
 /// The log gets the one line that says what is wrong, if it is known where the log is; people have seen it on stderr.
@@ -55,9 +64,6 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
     init_log(matches)?;
     if matches.get_flag("version") {
         return version::run();
-    }
-    if matches.get_flag("systemd-cgroup") {
-        return Err(Error::new("--systemd-cgroup: not supported").hint("leave it out to use the cgroup file system"));
     }
     let global = global(matches)?;
     match matches.subcommand() {
@@ -127,6 +133,14 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         Some("false") => false,
         _ => user || in_user_namespace(),
     };
+    let systemd = matches.get_flag("systemd-cgroup").then(|| match text(matches, "rootless") {
+        Some("true") => Systemd::User,
+        Some("false") => Systemd::Host,
+        _ if user => Systemd::User,
+        // Root of a machine in a user namespace has a systemd of its own there; a user who has become root has not.
+        _ if in_user_namespace() && session_owner().is_some_and(|uid| uid != 0) => Systemd::User,
+        _ => Systemd::Host,
+    });
     // Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
     // name, and then it is taken for another user's too, as runc does.
     let users = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
@@ -143,7 +157,7 @@ fn global(matches: &ArgMatches) -> Result<Global> {
     if root == std::path::Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
-    Ok(Global { root, rootless })
+    Ok(Global { root, rootless, systemd })
 }
 
 /// The initial user namespace maps every id to itself (user_namespaces(7)).

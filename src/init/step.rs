@@ -256,6 +256,8 @@ pub struct Hook<'a> {
 /// Where the two sides wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Point {
+    /// systemd moves the process into the container's cgroup.
+    Cgroup,
     /// The parent writes the id maps of the new user namespace.
     IdMaps,
     /// prestart and createRuntime hooks, network devices: everything that needs the namespaces and comes before mounts.

@@ -23,6 +23,7 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::Fork { kinds: flags } => format!("start the container's process with new {} namespaces", kinds(*flags)),
         Step::EnterCgroup => "enter the container's cgroup".into(),
         Step::NotDumpable => "hide from the container's processes (PR_SET_DUMPABLE)".into(),
+        Step::Wait(Point::Cgroup) => "wait until systemd has moved the process to the container's cgroup".into(),
         Step::Wait(Point::IdMaps) => "wait for the user namespace's id maps".into(),
         Step::Wait(Point::RuntimeHooks) => "wait for the runtime's hooks".into(),
         Step::Wait(Point::HookState) => "wait for the hook's state".into(),

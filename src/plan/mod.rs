@@ -121,7 +121,10 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     // Stage one: what must be done before the container's first process is cloned. Where that is nothing, the parent's
     // own clone is enough, and the rest of this is done by the container's process itself.
     process::oom_score(&mut b, req.spec.process.as_ref().and_then(|process| process.oom_score_adj))?; // a lower one needs rights in the host's user namespace
-    b.push(Step::EnterCgroup);
+    match req.cgroup.unit {
+        Some(_) => b.push(Step::Wait(Point::Cgroup)),
+        None => b.push(Step::EnterCgroup),
+    }
     let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]);
     let (new_time, new_cgroup, new_net) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup), ns.is_new(Kind::Net));
     let (new_user, user) = (ns.is_new(Kind::User), ns.is_private(Kind::User));

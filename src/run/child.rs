@@ -109,8 +109,8 @@ impl<'p> Child<'p> {
                     self.follow(pid)?;
                     return Ok(Said::Forked(pid));
                 }
-                // Stage one itself asks for its id maps only.
-                said @ Said::At(_) if self.is_stage_one && !matches!(said, Said::At(Point::IdMaps)) => {
+                // Stage one itself asks for its cgroup and its id maps only.
+                said @ Said::At(point) if self.is_stage_one && !matches!(point, Point::Cgroup | Point::IdMaps) => {
                     self.early = Some(said);
                 }
                 Said::Failed { step, errno, detail } => {

@@ -34,6 +34,8 @@ pub struct Creation<'c> {
     /// The text of config.json, which is kept with the state.
     pub document: &'c [u8],
     pub cgroup: &'c mut cgroup::Plan,
+    /// Who makes the cgroup, if not we.
+    pub systemd: Option<&'c mut cgroup::systemd::Manager>,
     pub seccomp: Option<&'c Filter<'c>>,
     pub hooks: &'c Hooks,
     pub preserve: u32,
@@ -101,7 +103,7 @@ impl Creation<'_> {
         self.state.init = Some(InitProgram::of(&program)?);
         let start = child::Start {
             program: &program,
-            cgroup: self.cgroup.cgroup.entry()?,
+            cgroup: self.cgroup.entry()?,
             preserve: self.preserve,
             knock: if self.wait_for_start { Some(start::listen_in(self.container.path())?) } else { None },
         };
@@ -123,7 +125,9 @@ impl Creation<'_> {
         if !self.plan.stage_one {
             self.record(child.pid())?;
         }
-        self.cgroup.install_device_filter()?;
+        if self.systemd.is_none() {
+            self.cgroup.install_device_filter()?;
+        }
         // What has an answer already is asked without a wait, which saves the run two changes of context.
         let went_ahead = self.may_go_ahead();
         if went_ahead {
@@ -150,10 +154,19 @@ impl Creation<'_> {
 
     fn converse(&mut self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>)> {
         let mut terminal = None;
-        // Compiled while the child mounts, unless it waits for its id maps first.
-        let mut seccomp = if self.plan.id_maps.is_none() { compile(self.seccomp)? } else { Vec::new() };
+        // Compiled while the child mounts, unless it waits for something else first.
+        let waits = self.plan.id_maps.is_some() || self.systemd.is_some();
+        let mut seccomp = if waits { Vec::new() } else { compile(self.seccomp)? };
         loop {
             match child.next()? {
+                Said::At(Point::Cgroup) => {
+                    self.start_unit(child.pid())?;
+                    child.channel().go()?;
+                    self.cgroup.install_device_filter()?;
+                    if self.plan.id_maps.is_none() {
+                        seccomp = compile(self.seccomp)?;
+                    }
+                }
                 Said::At(Point::IdMaps) => {
                     if let Some(maps) = &self.plan.id_maps {
                         idmap::write(child.pid(), maps)?;
@@ -193,6 +206,16 @@ impl Creation<'_> {
                 said => return Err(out_of_turn(&said)),
             }
         }
+    }
+
+    fn start_unit(&mut self, pid: i32) -> Result<()> {
+        if let Some(manager) = self.systemd.as_deref_mut() {
+            let started = self.cgroup.start_unit(manager, pid);
+            self.state.cgroup = self.cgroup.cgroup.clone();
+            started?;
+        }
+        // Now it is known which directory is the container's.
+        self.container.save(self.state)
     }
 
     /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
