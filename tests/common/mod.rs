@@ -26,6 +26,8 @@ pub struct Container {
     pub id: String,
     pub config: Value,
     pub host: Host,
+    /// Options before the command, of every call.
+    globals: Vec<&'static str>,
     calls: Cell<u32>,
     /// The call that created the container, and has its output.
     created: Cell<u32>,
@@ -44,6 +46,7 @@ impl Container {
             id,
             config: config::default(args),
             host: Host::plain(),
+            globals: Vec::new(),
             calls: Cell::new(0),
             created: Cell::new(0),
         };
@@ -91,6 +94,12 @@ impl Container {
         self
     }
 
+    /// With --systemd-cgroup, as containerd gives it to all commands.
+    pub fn by_systemd(mut self) -> Container {
+        self.globals.push("--systemd-cgroup");
+        self
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -120,7 +129,7 @@ impl Container {
     /// The program under test with `--root` and `args`, in the bundle.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.host.command(&program());
-        command.arg("--root").arg(self.root()).args(args).current_dir(self.bundle());
+        command.arg("--root").arg(self.root()).args(&self.globals).args(args).current_dir(self.bundle());
         command
     }
 
