@@ -15,6 +15,7 @@ const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 /// systemd's own socket, for root on a host without a bus.
 const SYSTEM_PRIVATE: &str = "/run/systemd/private";
@@ -156,6 +157,10 @@ impl Manager {
                 let user = if self.bus.user { " --user" } else { "" };
                 Err(error.hint(format!("see `journalctl{user} -u {unit}`")))
             }
+            Err(failure) if failure.is(ACCESS_DENIED) => Err(self.explain(failure, &what).hint(
+                "the host's systemd makes units for root alone; a user has a systemd of the user's own, which is asked \
+                 without --rootless=false",
+            )),
             Err(failure) => Err(self.explain(failure, &what)),
         }
     }
