@@ -319,3 +319,64 @@ fn systemd_is_for_v2_alone() {
     let start = "linux.cgroupsPath \"/a/b\": expected cgroupsPath to be of format \"slice:prefix:name\"";
     assert!(error.starts_with(start), "{error}");
 }
+
+/// A unit whose cgroup is a plain directory, and a systemd that answers and keeps a list of what it was asked.
+fn unit_in(dir: &Path, peer: &crate::dbus::peer::Peer) -> Cgroup {
+    let path = dir.join("x.scope");
+    std::fs::create_dir(&path).unwrap();
+    let mut directory = Directory { version: Version::V2, controllers: vec![], mount: dir.into(), path, inode: None };
+    directory.inode = directory.current_inode();
+    let bus = Bus { user: false, address: format!("unix:path={}", peer.path()) };
+    let unit = Unit { name: "x.scope".into(), slice: "a.slice".into(), bus };
+    Cgroup { directories: vec![directory], unit: Some(unit) }
+}
+
+fn obliging_systemd() -> crate::dbus::peer::Peer {
+    use crate::dbus::Value;
+    use crate::dbus::peer::{Peer, reply, signal};
+    Peer::start(|call| match call.member.as_str() {
+        "StopUnit" => vec![
+            reply(call, &[Value::Path("/job/7".into())]),
+            signal("JobRemoved", &[Value::U32(7), Value::Path("/job/7".into()), "x.scope".into(), "done".into()]),
+        ],
+        _ => vec![reply(call, &[])],
+    })
+}
+
+#[test]
+fn a_unit_is_stopped_only_while_its_directory_is_the_containers() {
+    let dir = tempfile::tempdir().unwrap();
+    let peer = obliging_systemd();
+    let cgroup = unit_in(dir.path(), &peer);
+    let path = cgroup.directories[0].path.clone();
+    cgroup.remove().unwrap();
+    assert_eq!(peer.calls(), ["Hello", "AddMatch", "Subscribe", "StopUnit", "ResetFailedUnit"]);
+    assert!(!path.exists(), "what systemd leaves is removed");
+
+    // It has ended by itself: it may have failed.
+    let peer = obliging_systemd();
+    let mut cgroup = Cgroup { unit: unit_in(dir.path(), &peer).unit, ..cgroup };
+    std::fs::remove_dir(&path).unwrap();
+    cgroup.forget_others();
+    assert!(cgroup.directories.is_empty() && cgroup.exists());
+    cgroup.remove().unwrap();
+    assert_eq!(peer.calls(), ["Hello", "ResetFailedUnit"]);
+}
+
+#[test]
+fn a_unit_of_the_same_name_that_is_anothers_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let peer = obliging_systemd();
+    let mut cgroup = unit_in(dir.path(), &peer);
+    // The runtime was killed before it knew.
+    let mut unknown = cgroup.clone();
+    unknown.directories[0].inode = None;
+    unknown.forget_others();
+    unknown.remove().unwrap();
+    // A new one has taken the place.
+    cgroup.directories[0].inode = cgroup.directories[0].inode.map(|inode| inode + 1);
+    cgroup.forget_others();
+    assert_eq!(cgroup, Cgroup::default());
+    cgroup.remove().unwrap();
+    assert!(peer.calls().is_empty() && dir.path().join("x.scope").exists());
+}

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use super::super::file;
 
-/// The user in whose session we are, as the host counts; none in a service.
+/// The user in whose session we are, as the host counts; none in a service of the host's.
 pub fn session_owner() -> Option<u32> {
-    let rootlesskit = std::env::var("ROOTLESSKIT_PARENT_EUID").ok().and_then(|uid| uid.parse().ok());
+    let var = |name: &str| std::env::var(name).ok();
+    let rootlesskit = || var("ROOTLESSKIT_PARENT_EUID")?.parse().ok();
     let cgroup = || slice_owner(&file::read(Path::new("/proc/self/cgroup")).ok()?);
-    rootlesskit.or_else(cgroup)
+    // A service that runs as the user, and has been told where the user's own systemd is.
+    let directory = || var("XDG_RUNTIME_DIR")?.strip_prefix("/run/user/")?.parse().ok();
+    rootlesskit().or_else(cgroup).or_else(directory)
 }
 
 /// Our uid as the host counts, for messages.
