@@ -41,6 +41,8 @@ pub struct Unit {
 pub struct UnitPlan {
     pub unit: Unit,
     pub properties: Vec<Property>,
+    /// Which of them annotations ask for, for the message: systemd seldom says which one it does not take.
+    annotated: Vec<String>,
     /// The cgroup that it will have, as systemd names it.
     pub cgroup: PathBuf,
     version: u32,
@@ -87,10 +89,12 @@ impl UnitPlan {
             properties.push(Property::new(accounting, true));
         }
         properties.push(Property::new("DefaultDependencies", false));
-        properties.extend(annotation::properties(annotations)?);
+        let asked_for = annotation::properties(annotations)?;
+        let annotated = asked_for.iter().map(Property::to_string).collect();
+        properties.extend(asked_for);
         let cgroup = facts.cgroup.join(name.path()?);
         let unit = Unit { name: name.unit, slice: name.slice, bus: bus.clone() };
-        Ok(UnitPlan { unit, properties, cgroup, version: facts.version })
+        Ok(UnitPlan { unit, properties, annotated, cgroup, version: facts.version })
     }
 
     /// Last, so that no annotation has more to say on them. The writes are rounded to what systemd can say.
@@ -113,7 +117,10 @@ impl UnitPlan {
         if !self.is_slice() {
             properties.push(Property::new("PIDs", Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())])));
         }
-        manager.start(&self.unit.name, &properties)
+        manager.start(&self.unit.name, &properties).map_err(|error| match self.annotated.as_slice() {
+            [] => error,
+            annotated => error.context(format!("with {} as the annotations say", annotated.join(", "))),
+        })
     }
 }
 
