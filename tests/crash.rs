@@ -53,7 +53,7 @@ fn tells_the_truth(c: &Container, at: &str) {
         "creating" | "stopped" | "created" | "running" => {}
         other => panic!("{at}: status {other}"),
     }
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = deadline_in(5);
     loop {
         let status = c.status();
         let (alive, left) = (proc(pid, "stat").exists(), processes(c));
@@ -234,7 +234,7 @@ fn fails_cleanly(what: &str, make: impl Fn() -> Container, faults: &[(&str, &str
                     out.stderr
                 );
                 let left = leftovers(&c.id, c.dir(), &c.root());
-                let deadline = Instant::now() + Duration::from_secs(5);
+                let deadline = deadline_in(5);
                 let mut left = left;
                 while !left.is_empty() && Instant::now() < deadline {
                     std::thread::sleep(Duration::from_millis(20));
@@ -362,14 +362,14 @@ fn a_filter_that_forbids_even_exit_ends_the_container() {
         c.write_config();
         let mut command = Command::new("timeout");
         command
-            .args(["--kill-after=1", "10"])
+            .args(["--kill-after=1", &(10 * patience()).to_string()])
             .arg(program())
             .arg("--root")
             .arg(c.root())
             .args(["run", &c.id])
             .current_dir(c.bundle());
         let out = c.finish_call(command, Stdio::null());
-        assert!(out.code != 124 && out.code != 137, "noNewPrivileges {no_new_privileges}: still there after 10 s");
+        assert!(out.code != 124 && out.code != 137, "noNewPrivileges {no_new_privileges}: still there");
         assert_ne!(out.code, 0);
         c.finish();
     }

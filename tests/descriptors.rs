@@ -4,7 +4,6 @@ use crate::common::*;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
-use std::time::Duration;
 
 #[test]
 fn only_stdin_stdout_and_stderr_are_open() {
@@ -64,7 +63,7 @@ fn listen_fds_are_passed_on_with_the_pid_of_the_process() {
 fn readiness_is_passed_on_to_the_notify_socket() {
     let c = Container::sh("stat -c %F $NOTIFY_SOCKET; nc -h 2>/dev/null; sleep 1000");
     let socket = UnixDatagram::bind(c.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(LIMIT * patience())).unwrap();
     c.write_config();
     let out = fs::File::create(c.path("out")).unwrap();
     let mut command = c.command(&["run", &c.id]);

@@ -34,7 +34,7 @@ impl Terminal {
     fn until(&self, text: &str) -> String {
         let mut said = self.said.borrow_mut();
         let mut buffer = [0; 1024];
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = deadline_in(20);
         loop {
             if let Some(at) = said.find(text) {
                 let before = said[..at].to_owned();

@@ -7,8 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Nothing that a test waits for takes longer, even on a slow machine.
+/// Nothing that a test waits for takes longer, on a machine that needs no patience.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many times longer all waits may be: HILUM_TEST_PATIENCE, for a machine that is emulated.
+pub fn patience() -> u32 {
+    let given = std::env::var("HILUM_TEST_PATIENCE").ok();
+    given.map_or(1, |text| text.parse().expect("HILUM_TEST_PATIENCE is a number"))
+}
+
+pub fn deadline_in(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds) * patience()
+}
 
 /// hilum, or what HILUM_UNDER_TEST names: `HILUM_UNDER_TEST=runc` checks the tests themselves.
 pub fn program() -> PathBuf {
@@ -125,7 +135,7 @@ pub fn read(path: &Path) -> String {
 
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = deadline_in(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -135,7 +145,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// The exit code as a shell counts it. A child that outlives the limit is killed and fails the test.
 #[track_caller]
 pub fn wait_within(child: &mut Child, limit: Duration, what: &str) -> i32 {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + limit * patience();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
@@ -143,7 +153,7 @@ pub fn wait_within(child: &mut Child, limit: Duration, what: &str) -> i32 {
         if Instant::now() > deadline {
             _ = child.kill();
             _ = child.wait();
-            panic!("still running after {limit:?}: {what}");
+            panic!("still running after {:?}: {what}", limit * patience());
         }
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -225,7 +225,7 @@ impl Container {
 
     /// Fails if a process, cgroup, mount or state of this container exists. Processes may take a moment to go.
     pub fn left_nothing(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = deadline_in(5);
         loop {
             let left = leftovers(&self.id, self.dir(), &self.root());
             if left.is_empty() {

@@ -6,12 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
+use super::{LIMIT, deadline_in, patience};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// The first message of whoever connects: its text, and the descriptor that came with it.
 pub fn receive_fd(listener: &UnixListener) -> (String, OwnedFd) {
     listener.set_nonblocking(true).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = deadline_in(20);
     let (stream, _) = loop {
         match listener.accept() {
             Ok(accepted) => break accepted,
@@ -19,7 +20,7 @@ pub fn receive_fd(listener: &UnixListener) -> (String, OwnedFd) {
             Err(e) => panic!("nobody has connected: {e}"),
         }
     };
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(LIMIT * patience())).unwrap();
     let mut text = [0; 65536];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
