@@ -4,10 +4,10 @@
 PREFIX ?= /usr/local
 PACKAGES ?= scripts/packages
 CARGO ?= scripts/cargo
-# Arguments for `cargo test`: make test TESTARGS='--test lifecycle -- --nocapture'
+# Arguments for `cargo test`: make test TESTARGS='--test cli -- lifecycle'. For vm-test, of the test program itself.
 TESTARGS ?=
 
-.PHONY: build demo test bench install clean lint help
+.PHONY: build demo test vm-test bench install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -22,6 +22,10 @@ test: ## format, clippy and all tests
 	@$(PACKAGES) build test
 	scripts/lint
 	scripts/test $(TESTARGS)
+
+vm-test: build ## the tests of the command line on systemd and cgroup v2, in an emulated machine
+	@$(PACKAGES) test vm
+	scripts/vm/test $(TESTARGS)
 
 bench: build ## time, memory and system calls beside crun, runc and the kernel's own price
 	@$(PACKAGES) build bench
@@ -43,4 +47,4 @@ clean: ## remove target/
 	rm -rf target
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
