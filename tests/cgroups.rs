@@ -5,14 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A file of the cgroup of the container's init.
-fn file(c: &Container, controller: &str, name: &str) -> PathBuf {
+pub fn file(c: &Container, controller: &str, name: &str) -> PathBuf {
     let name_in_v2 = if c.host == Host::V2 { "" } else { controller };
     let path = cgroup_of(c.pid(), name_in_v2);
     c.host.hierarchy(controller).join(path.trim_start_matches('/')).join(name)
 }
 
 #[track_caller]
-fn assert_file(c: &Container, controller: &str, name: &str, expected: &str) {
+pub fn assert_file(c: &Container, controller: &str, name: &str, expected: &str) {
     let path = file(c, controller, name);
     assert_eq!(read(&path).trim(), expected, "{}", path.display());
 }
@@ -31,7 +31,7 @@ fn v1_only(controller: &str) -> bool {
         || skip(&format!("no {controller} of version 1"))
 }
 
-fn v2_only(controller: &str) -> Option<Host> {
+pub fn v2_only(controller: &str) -> Option<Host> {
     hosts_with(controller).into_iter().find(|host| *host == Host::V2)
 }
 

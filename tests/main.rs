@@ -30,4 +30,5 @@ mod seccomp;
 mod security;
 mod systemd;
 mod terminal;
+mod unified;
 mod userns;

@@ -308,6 +308,48 @@ fn a_cgroup_that_the_user_may_not_make_matters_only_to_limits() {
     r.finish();
 }
 
+/// What systemd does for a user's session: a cgroup of the user's, with controllers, in which the caller is.
+#[test]
+fn in_a_delegated_cgroup_there_are_limits() {
+    if !can_be_tested() {
+        return;
+    }
+    let top = Host::V2.hierarchy("");
+    if Host::plain() != Host::V2 || !Host::V2.has("pids") {
+        skip("no pids controller on V2");
+        return;
+    }
+    let mut r = single_id(Container::sleeper());
+    r.set("linux/resources", json!({ "pids": { "limit": 11 } }));
+    let delegated = Delegated(top.join(format!("{}-delegated", r.c.id)));
+    fs::write(top.join("cgroup.subtree_control"), "+pids").unwrap();
+    fs::create_dir_all(delegated.0.join("session")).unwrap();
+    let owned = Command::new("chown").args(["-R", &format!("{USER}:{USER}")]).arg(&delegated.0).status().unwrap();
+    assert!(owned.success());
+
+    let command = r.command(&[], &["create", &r.c.id]);
+    let mut inside = Command::new("sh");
+    inside.args(["-c", "echo $$ > $0/session/cgroup.procs && exec \"$@\""]).arg(&delegated.0);
+    inside.arg(command.get_program()).args(command.get_args()).current_dir(r.c.bundle());
+    r.c.finish_call(inside, Stdio::null()).ok();
+    let cgroup = cgroup_of(r.pid(), "");
+    assert_eq!(cgroup, format!("/{}-delegated/{}", r.c.id, r.c.id));
+    assert_eq!(read(&top.join(&cgroup[1..]).join("pids.max")).trim(), "11");
+    r.call(&["delete", "--force", &r.c.id]).ok();
+    drop(delegated);
+    r.finish();
+}
+
+struct Delegated(PathBuf);
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for dir in [self.0.join("session"), self.0.clone()] {
+            _ = fs::remove_dir(dir);
+        }
+    }
+}
+
 #[test]
 fn a_range_of_ids_by_newuidmap_and_newgidmap() {
     if !can_be_tested() || !has_newuidmap() {
