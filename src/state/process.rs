@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,8 @@ impl Identity {
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Compared after the descriptor is there: from now on the pid cannot change hands.
             Ok(pidfd) => Ok(self.is_alive().then_some(pidfd)),
-            Err(rustix::io::Errno::SRCH) => Ok(None),
+            // EINVAL (not in the newest kernels): the number lives on as that of a session, but its process does not.
+            Err(Errno::SRCH | Errno::INVAL) => Ok(None),
             Err(errno) => Err(Error::from(errno).context(format!("pidfd_open {}", self.pid))),
         }
     }
@@ -85,7 +87,7 @@ impl InitProgram {
         match rustix::fs::stat(format!("/proc/{}/exe", process.pid)) {
             Ok(stat) => (stat.st_dev, stat.st_ino) == (self.dev, self.ino),
             // Hidden from a runtime that is not root (PR_SET_DUMPABLE): the user's program would not be.
-            Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => true,
+            Err(Errno::ACCESS | Errno::PERM) => true,
             Err(_) => false,
         }
     }
@@ -94,6 +96,9 @@ impl InitProgram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{Signal, kill_process};
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
@@ -110,5 +115,23 @@ mod tests {
         let other = Identity { start_time: own.start_time + 1, ..own };
         assert!(!other.is_alive());
         assert!(other.open().unwrap().is_none());
+    }
+    #[test]
+    fn a_leader_that_its_session_outlives_has_ended() {
+        let script = "sleep 1000 >/dev/null & echo $!; read line";
+        let mut leader = Command::new("setsid")
+            .args(["sh", "-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let member = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        let identity = Identity::of(leader.id() as i32).unwrap();
+        leader.wait().unwrap(); // which closes its input first
+        let opened = identity.open();
+        kill_process(member, Signal::KILL).unwrap();
+        assert!(opened.unwrap().is_none());
     }
 }
