@@ -151,7 +151,8 @@ impl Plan {
             let path = path.display();
             return Err(Error::new(format!(
                 "cannot enter cgroupv2 \"{path}\" with domain controllers -- it is in {state}"
-            )));
+            ))
+            .hint("a cgroup above it is threaded, or has processes of its own: choose another linux.cgroupsPath"));
         }
         if kind.trim() == "domain invalid" {
             let _ = file::write(&path.join("cgroup.type"), "threaded");
