@@ -4,7 +4,7 @@
 PREFIX ?= /usr/local
 PACKAGES ?= scripts/packages
 CARGO ?= scripts/cargo
-# Arguments for `cargo test`: make test TESTARGS='--test cli -- lifecycle'. For vm-test, of the test program itself.
+# Arguments for `cargo test`: make test TESTARGS='--test cli -- lifecycle'. For vm-test, those of its programs.
 TESTARGS ?=
 
 .PHONY: build demo test vm-test bench install clean lint help
@@ -23,7 +23,7 @@ test: ## format, clippy and all tests
 	scripts/lint
 	scripts/test $(TESTARGS)
 
-vm-test: build ## the tests of the command line on systemd and cgroup v2, in an emulated machine
+vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
 	@$(PACKAGES) test vm
 	scripts/vm/test $(TESTARGS)
 

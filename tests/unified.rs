@@ -78,7 +78,7 @@ fn a_limit_below_a_cgroup_with_processes_is_refused() {
     let out = c.create_with(&[]);
     drop(other);
     eventually("an empty cgroup", || fs::remove_dir(&occupied).is_ok());
-    out.fails("memory");
+    out.fails("with domain controllers");
     c.left_nothing();
 }
 
