@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use rustix::fd::OwnedFd;
 use super::{LIMIT, deadline_in, patience};
+use rustix::fd::OwnedFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 /// The first message of whoever connects: its text, and the descriptor that came with it.
