@@ -226,6 +226,44 @@ fn create_start_kill_and_delete() {
     r.finish();
 }
 
+#[test]
+fn exec_joins_a_users_container_with_a_terminal_or_without() {
+    if !can_be_tested() {
+        return;
+    }
+    let r = without_cgroup_mount(single_id(Container::sleeper()));
+    r.call(&["run", "--detach", &r.c.id]).ok();
+    let file = r.c.path("xdg/pid");
+    r.call(&["exec", "--detach", "--pid-file", &file, &r.c.id, "sleep", "1001"]).ok();
+    let pid: u32 = read(file.as_ref()).parse().unwrap();
+    for kind in ["mnt", "pid", "net", "ipc", "uts", "user"] {
+        assert_eq!(ns(pid, kind), ns(r.pid(), kind), "{kind}");
+    }
+    assert_eq!(status_of(pid, "Uid"), status_of(r.pid(), "Uid"));
+    assert_eq!(r.call(&["exec", &r.c.id, "sh", "-c", "id -u; exit 5"]).code, 5);
+    let out = r.call(&["exec", "--tty", &r.c.id, "tty"]).ok();
+    assert_eq!(out.stdout.trim(), "/dev/pts/0");
+    let missing = r.call(&["exec", &r.c.id, "nosuch"]);
+    assert_eq!((missing.code, missing.stderr.contains("executable file not found")), (255, true), "{missing:?}");
+    let pids = r.call(&["ps", "--format", "json", &r.c.id]).ok().stdout;
+    assert!(pids.contains(&r.pid().to_string()), "{pids}");
+    r.finish();
+}
+
+/// Without a cgroup there is nothing to freeze and nothing to limit: that is said, and not passed over.
+#[test]
+fn what_needs_a_cgroup_says_so() {
+    if !can_be_tested() || Host::plain() == Host::V2 {
+        return;
+    }
+    let r = without_cgroup_mount(single_id(Container::sleeper()));
+    r.call(&["run", "--detach", &r.c.id]).ok();
+    r.call(&["pause", &r.c.id]).fails("cgroup");
+    r.call(&["update", "--pids-limit", "5", &r.c.id]).fails("pids");
+    assert_eq!(r.status(), "running");
+    r.finish();
+}
+
 /// Of a container that shares its pid namespace and has no cgroup, the first process is all that can be known.
 #[test]
 fn kill_reaches_the_first_process_without_a_cgroup_or_a_pid_namespace() {

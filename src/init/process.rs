@@ -12,8 +12,8 @@ use crate::fail::{During, Fail, Result};
 use crate::step::{Capabilities, Strs, Words};
 
 /// Until it executes, nobody in a joined namespace may ptrace this process or reach its descriptors (CVE-2016-9962).
+/// Another identity undoes it where the sysctl fs.suid_dumpable is 1 (commit_creds), so it is done again behind each.
 pub(crate) fn hide() -> Result<()> {
-    rustix::thread::set_name(c"hilum:init")?;
     Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
 }
 
@@ -21,7 +21,8 @@ pub(crate) fn hide() -> Result<()> {
 pub(crate) fn become_root(proc: BorrowedFd<'_>) -> Result<()> {
     set_groups(proc, Words(&[]))?;
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).during("setgid 0")?;
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).during("setuid 0")
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).during("setuid 0")?;
+    hide()
 }
 
 /// A user namespace whose group map was written without privilege denies setgroups(2), even to drop groups
@@ -97,7 +98,8 @@ pub(crate) fn become_user(proc: BorrowedFd<'_>, uid: u32, gid: u32, groups: Word
     set_groups(proc, groups)?;
     let uid = Uid::from_raw(uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid).during("setuid")?;
-    Ok(rustix::thread::set_keep_capabilities(false)?)
+    rustix::thread::set_keep_capabilities(false)?;
+    hide()
 }
 
 pub(crate) fn set_capabilities(it: &Capabilities) -> Result<()> {
