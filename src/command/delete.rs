@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::Global;
 use crate::error::{Context, Error, Kind, Result};
 use crate::run::run_poststop;
-use crate::state::{Container, State, Status};
+use crate::state::{Container, State, Status, half_made};
 
 /// How long a killed process may take to end: it may have to write pages out first.
 const BOUND_SECS: i64 = 10;
@@ -24,9 +24,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
             container.remove()?;
             return Ok(0);
         }
-        return Err(Error::new("container does not exist")
-            .with_kind(Kind::NotFound)
-            .hint("its directory is there without a state: delete --force removes it"));
+        return Err(half_made(&global.root.join(id)));
     };
     let status = state.status();
     if !force && matches!(status, Status::Running | Status::Paused) {

@@ -10,13 +10,12 @@ use super::{Global, text};
 use crate::cgroup::{OomWatch, Stats};
 use crate::error::{Context, Error, Kind, Result};
 use crate::log;
-use crate::state::{State, Status, read};
+use crate::state::{State, Status};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let interval = interval(text(args, "interval").unwrap_or("5s"))?;
     let id = super::id(args)?;
-    let missing = || Error::new("container does not exist").with_kind(Kind::NotFound);
-    let state = read(&global.root.join(id))?.ok_or_else(missing)?;
+    let state = super::state_of(global, args)?;
     if matches!(state.status(), Status::Stopped | Status::Creating) {
         return Err(Error::new(format!("container with id {id} is not running")).with_kind(Kind::NotRunning));
     }

@@ -16,7 +16,7 @@ use crate::run::exec::Exec;
 use crate::run::foreground;
 use crate::run::handover::Handover;
 use crate::spec::config::{Capabilities, Process, Spec};
-use crate::state::{Status, document, read};
+use crate::state::{Status, document};
 use crate::{log, spec};
 
 /// The code of a failure of our own: the codes below may be the process's.
@@ -33,8 +33,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let preserve = super::preserved(args, 0)?;
     let detach = args.get_flag("detach");
     let dir = global.root.join(super::id(args)?);
-    let missing = || Error::new("container does not exist").with_kind(Kind::NotFound);
-    let state = read(&dir)?.ok_or_else(missing)?;
+    let state = super::state_of(global, args)?;
     match state.status() {
         Status::Stopped => return Err(Error::new("cannot exec in a stopped container")),
         Status::Creating => return Err(Error::new("cannot exec in a container that is not created")),

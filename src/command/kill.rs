@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use super::{Global, text};
 use crate::error::{Context, Error, Kind, Result};
-use crate::state::{State, Status, read};
+use crate::state::{State, Status};
 
 /// signal(7), with the names that kill(1) takes.
 const NAMES: [&str; 31] = [
@@ -18,8 +18,7 @@ const LAST: i32 = 64;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let signal = parse(text(args, "signal").unwrap_or("TERM"))?;
-    let state = read(&global.root.join(super::id(args)?))?
-        .ok_or_else(|| Error::new("container does not exist").with_kind(Kind::NotFound))?;
+    let state = super::state_of(global, args)?;
     send(&state, signal, args.get_flag("all"))?;
     Ok(0)
 }

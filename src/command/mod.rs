@@ -90,6 +90,12 @@ fn text<'m>(matches: &'m ArgMatches, name: &str) -> Option<&'m str> {
     matches.get_one::<String>(name).map(String::as_str)
 }
 
+/// The state of the container that is named, as it is at this moment: other commands may be at work on it.
+fn state_of(global: &Global, args: &ArgMatches) -> Result<store::State> {
+    let dir = global.root.join(id(args)?);
+    store::read(&dir)?.ok_or_else(|| store::missing(&dir))
+}
+
 /// All values of an option that may be given several times.
 fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).into_iter().flatten().cloned().collect()

@@ -5,12 +5,10 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 
 use super::{Global, text, texts};
-use crate::error::{Context, Error, Kind, Result};
-use crate::state::read;
+use crate::error::{Context, Error, Result};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let missing = || Error::new("container does not exist").with_kind(Kind::NotFound);
-    let state = read(&global.root.join(super::id(args)?))?.ok_or_else(missing)?;
+    let state = super::state_of(global, args)?;
     let mut pids = state.cgroup.pids()?;
     if state.cgroup.directories.is_empty() {
         // Without a cgroup (rootless), the first process is what is known.

@@ -3,12 +3,10 @@
 use clap::ArgMatches;
 
 use super::Global;
-use crate::error::{Error, Kind, Result};
-use crate::state::read;
+use crate::error::{Error, Result};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let state = read(&global.root.join(super::id(args)?))?
-        .ok_or_else(|| Error::new("container does not exist").with_kind(Kind::NotFound))?;
+    let state = super::state_of(global, args)?;
     let status = state.status();
     let text = serde_json::to_string_pretty(&state.document(status, state.pid(status)))
         .map_err(|e| Error::new(e.to_string()))?;

@@ -60,8 +60,7 @@ impl Container {
     /// command that was killed in its first moments has left.
     pub fn open(root: &Path, id: &str) -> Result<(Self, Option<State>)> {
         let path = root.join(id);
-        let missing = || Error::new("container does not exist").with_kind(Kind::NotFound).path(&path);
-        let it = Self { lock: lock(&path)?.ok_or_else(missing)?, path: path.clone() };
+        let it = Self { lock: lock(&path)?.ok_or_else(|| missing(&path))?, path: path.clone() };
         let state = read(&path)?;
         Ok((it, state))
     }
@@ -71,10 +70,7 @@ impl Container {
         let (it, state) = Self::open(root, id)?;
         match state {
             Some(state) => Ok((it, state)),
-            None => Err(Error::new("container does not exist")
-                .with_kind(Kind::NotFound)
-                .path(it.path)
-                .hint("its directory is there without a state: delete --force removes it")),
+            None => Err(half_made(&it.path)),
         }
     }
 
@@ -129,6 +125,15 @@ pub fn write_aside(path: &Path, text: &[u8], mode: u32) -> Result<()> {
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&aside, path));
     written.inspect_err(|_| drop(fs::remove_file(&aside))).at("write", path)
+}
+
+pub fn missing(path: &Path) -> Error {
+    Error::new("container does not exist").with_kind(Kind::NotFound).path(path)
+}
+
+/// What a command that was killed in its first moments has left.
+pub fn half_made(path: &Path) -> Error {
+    missing(path).hint("its directory is there without a state: delete --force removes it")
 }
 
 /// Reads a state without waiting for a command that is at work on it.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use dir::write_aside;
-pub use dir::{Container, document, document_text, entries, make_sticky, prepare_root, read};
+pub use dir::{Container, document, document_text, entries, half_made, make_sticky, missing, prepare_root, read};
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
