@@ -17,6 +17,7 @@ mod hooks;
 mod inspect;
 mod kill;
 mod lifecycle;
+mod manual;
 mod mount_ns;
 mod mounts;
 mod namespaces;
