@@ -7,7 +7,7 @@ CARGO ?= scripts/cargo
 # Arguments for `cargo test`: make test TESTARGS='--test cli -- lifecycle'. For vm-test, those of its programs.
 TESTARGS ?=
 
-.PHONY: build demo test vm-test bench install clean lint help
+.PHONY: build demo test integration vm-test bench install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -19,9 +19,13 @@ demo: build ## run a container, then a pod of three, and show what they share
 	scripts/demo
 
 test: ## format, clippy and all tests
-	@$(PACKAGES) build test
+	@$(PACKAGES) build test integration
 	scripts/lint
 	scripts/test $(TESTARGS)
+
+integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, buildah
+	@$(PACKAGES) build integration
+	scripts/test --test integration $(TESTARGS)
 
 vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
 	@$(PACKAGES) test vm

@@ -1,7 +1,7 @@
 //! containerd through its shim io.containerd.runc.v2, as `ctr` drives it. The daemon is also that of cri.rs.
 
-use crate::Group;
 use crate::common::*;
+use crate::{Group, Test};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ pub struct Containerd {
 static CONTAINERD: Lazy<Containerd> = Lazy::new();
 
 pub fn group() -> Group {
-    let tests: [(&str, fn(&'static Containerd)); 10] = [
+    let tests: [Test<Containerd>; 10] = [
         ("run_in_the_foreground", run_in_the_foreground),
         ("run_on_a_terminal", run_on_a_terminal),
         ("exec", exec),
@@ -82,8 +82,14 @@ oom_score = 0
       BinaryName = "{program}"
       SystemdCgroup = {systemd}
 "#,
-        root = path("root"), state = path("state"), socket = path("sock"), opt = path("opt"), cni = path("cni"),
-        image = image::NAME, program = program(), systemd = systemd(),
+        root = path("root"),
+        state = path("state"),
+        socket = path("sock"),
+        opt = path("opt"),
+        cni = path("cni"),
+        image = image::NAME,
+        program = program(),
+        systemd = systemd(),
     );
     fs::write(path("config.toml"), config).unwrap();
     let socket = path("sock");
@@ -173,9 +179,25 @@ fn exec(c: &'static Containerd) {
     assert_eq!((out.code, out.stdout.as_str()), (5, "b\nsleep\n"), "{}", out.stderr);
     let inside = task.exec(&["readlink", "/proc/self/ns/net"]).ok().stdout;
     assert_eq!(inside.trim(), ns(pid, "net"));
-    let user = c.ctr.ok(&["tasks", "exec", "--exec-id", "third", "--user", "1234:5678", "--cwd", "/tmp", "exec", "sh", "-c", "id -u; id -g; pwd"]);
+    let user = c.ctr.ok(&[
+        "tasks",
+        "exec",
+        "--exec-id",
+        "third",
+        "--user",
+        "1234:5678",
+        "--cwd",
+        "/tmp",
+        "exec",
+        "sh",
+        "-c",
+        "id -u; id -g; pwd",
+    ]);
     assert_eq!(user, "1234\n5678\n/tmp");
-    let out = c.ctr.on_terminal(&["tasks", "exec", "--exec-id", "fourth", "--tty", "exec", "sh"], "echo $((40+2)) $(tty)\nexit 6\n");
+    let out = c.ctr.on_terminal(
+        &["tasks", "exec", "--exec-id", "fourth", "--tty", "exec", "sh"],
+        "echo $((40+2)) $(tty)\nexit 6\n",
+    );
     assert!(out.stdout.contains("42 /dev/pts/") && out.code == 6, "{out:?}");
     let out = task.exec(&["/no/such/program"]);
     assert!(out.code != 0 && out.stderr.contains("no such file or directory"), "{out:?}");
@@ -236,7 +258,8 @@ fn processes(c: &'static Containerd) {
     let pid = task.pid();
     let other = process_like(pid, "sleep\0996");
     let listed = c.ctr.ok(&["tasks", "ps", "ps"]);
-    let mut pids: Vec<u32> = listed.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
+    let mut pids: Vec<u32> =
+        listed.lines().skip(1).map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
     pids.sort_unstable();
     let mut expected = vec![pid, other];
     expected.sort_unstable();
@@ -254,7 +277,12 @@ fn joins_a_namespace(c: &'static Containerd) {
 }
 
 fn limits(c: &'static Containerd) {
-    let task = Task::start(c, "limits", &["--memory-limit", "67108864", "--cpu-quota", "50000", "--cpu-period", "100000"], &["sleep", "1000"]);
+    let task = Task::start(
+        c,
+        "limits",
+        &["--memory-limit", "67108864", "--cpu-quota", "50000", "--cpu-period", "100000"],
+        &["sleep", "1000"],
+    );
     let limits = Limits(task.pid());
     assert_eq!((limits.memory().as_str(), limits.cpu().as_str()), ("67108864", "50000 100000"));
     assert_eq!(status_of(task.pid(), "NoNewPrivs"), "1");
@@ -268,7 +296,12 @@ fn checkpoint_and_restore(c: &'static Containerd) {
         skip("criu check fails: this criu and this kernel do not fit");
         return;
     }
-    let task = Task::start(c, "checkpoint", &[], &["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done"]);
+    let task = Task::start(
+        c,
+        "checkpoint",
+        &[],
+        &["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done"],
+    );
     let pid = task.pid();
     let count = |pid| read(&proc(pid, "root/tmp/count")).trim().parse::<u32>().unwrap_or(0);
     eventually("it counts", || count(pid) > 5);

@@ -1,8 +1,8 @@
 //! containerd's CRI plugin, as the kubelet drives it: pods with the runtime handler `hilum`.
 
-use crate::Group;
 use crate::common::*;
 use crate::containerd::{self, Containerd, KUBERNETES};
+use crate::{Group, Test};
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ static CRI: Lazy<Cri> = Lazy::new();
 const PYTHON: &str = "/usr/bin/python3";
 
 pub fn group() -> Group {
-    let tests: [(&str, fn(&'static Cri)); 12] = [
+    let tests: [Test<Cri>; 12] = [
         ("pod_of_two", pod_of_two),
         ("namespace_paths_are_the_sandboxs", namespace_paths_are_the_sandboxs),
         ("shared_pids", shared_pids),
@@ -188,7 +188,10 @@ fn own_pids() -> Value {
 
 fn pod_of_two(cri: &'static Cri) {
     let pod = Pod::run(cri, "two", own_pids());
-    let web = pod.container("ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www", own_pids());
+    let web = pod.container(
+        "ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www",
+        own_pids(),
+    );
     let client = pod.container("exec sleep 1000", own_pids());
     let (sandbox, web_pid, client_pid) = (pod.pid(), web.pid(), client.pid());
     for pid in [web_pid, client_pid] {
@@ -235,7 +238,10 @@ fn namespace_paths_are_the_sandboxs(cri: &'static Cri) {
         // The path that the runtime was given, the sandbox's namespace and the container's are one.
         let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
         let given = inode(Path::new(&path));
-        assert_eq!((given, given), (inode(&proc(sandbox, &format!("ns/{file}"))), inode(&proc(c.pid(), &format!("ns/{file}")))));
+        assert_eq!(
+            (given, given),
+            (inode(&proc(sandbox, &format!("ns/{file}"))), inode(&proc(c.pid(), &format!("ns/{file}"))))
+        );
     }
     assert_eq!(info["runtimeType"], "io.containerd.runc.v2");
 }
@@ -315,7 +321,8 @@ fn exec_sync(cri: &'static Cri) {
 
 fn stats_and_update(cri: &'static Cri) {
     let pod = Pod::run(cri, "stats", own_pids());
-    let resources = json!({ "memory_limit_in_bytes": 67_108_864, "cpu_quota": 50_000, "cpu_period": 100_000, "cpu_shares": 512 });
+    let resources =
+        json!({ "memory_limit_in_bytes": 67_108_864, "cpu_quota": 50_000, "cpu_period": 100_000, "cpu_shares": 512 });
     let c = pod.container_with("while :; do :; done", json!({ "namespace_options": own_pids() }), resources);
     let limits = Limits(c.pid());
     assert_eq!((limits.memory().as_str(), limits.cpu().as_str()), ("67108864", "50000 100000"));
@@ -354,7 +361,8 @@ fn ends_and_logs(cri: &'static Cri) {
 }
 
 fn user_namespace(cri: &'static Cri) {
-    let version: Vec<u32> = cri.containerd.version.trim_start_matches('v').split('.').map_while(|n| n.parse().ok()).collect();
+    let version: Vec<u32> =
+        cri.containerd.version.trim_start_matches('v').split('.').map_while(|n| n.parse().ok()).collect();
     if version < vec![1, 7] {
         skip(&format!("containerd {} has no user namespaces for pods: 1.7 has", cri.containerd.version));
         return;
@@ -385,7 +393,9 @@ fn nothing_is_left(cri: &'static Cri) {
         let left: Vec<_> = fs::read_dir(containerd::runtime_root(&namespace)).into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    let pods = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.len() >= 64) && path.to_string_lossy().contains("cri_");
+    let pods = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.len() >= 64) && path.to_string_lossy().contains("cri_")
+    };
     let left: Vec<_> = kernel::cgroups_named(&unique()).into_iter().filter(pods).collect();
     assert!(left.is_empty(), "{left:#?}");
 }

@@ -15,8 +15,7 @@ mod supervise;
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// A group of tests, in the order in which they run; and what ends the daemon that they share.
 struct Group {
@@ -31,23 +30,35 @@ impl Group {
     }
 }
 
-/// The right to run, in the order of asking.
-fn turn() -> impl Drop {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    static SERVED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-    struct Turn;
-    impl Drop for Turn {
-        fn drop(&mut self) {
-            *SERVED.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            SERVED.1.notify_all();
+/// A test's name, and what runs it on what its group shares.
+type Test<T> = (&'static str, fn(&'static T));
+
+/// Tests that run one after another, because they share daemons. Two rows go side by side, for the time that it takes.
+#[derive(Default)]
+struct Row {
+    /// How many have ended.
+    ended: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// The right to run.
+struct Turn<'a>(&'a Row);
+
+impl Row {
+    fn turn(&self, number: usize) -> Turn<'_> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        while *ended != number {
+            ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
         }
+        Turn(self)
     }
-    let own = ASKED.fetch_add(1, Ordering::SeqCst);
-    let mut served = SERVED.0.lock().unwrap_or_else(PoisonError::into_inner);
-    while *served != own {
-        served = SERVED.1.wait(served).unwrap_or_else(PoisonError::into_inner);
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.changed.notify_all();
     }
-    Turn
 }
 
 fn main() -> ExitCode {
@@ -55,33 +66,43 @@ fn main() -> ExitCode {
     if !arguments.list && std::env::var_os(supervise::DIR).is_none() {
         return supervise::run();
     }
-    // One after another: they share daemons, and the daemons share a host. With a thread to spare, because with one
-    // alone the harness writes half a line before each test, which what the test writes would end.
-    arguments.test_threads = Some(2);
-    let groups = [docker::group(), containerd::group(), cri::group(), podman::group(), rootless::group()];
-    let stops = groups.each_ref().map(|group| group.stop);
+    let rows = [vec![docker::group(), containerd::group(), cri::group()], vec![podman::group(), rootless::group()]];
+    let stops: Vec<fn()> = rows.iter().flatten().map(|group| group.stop).collect();
     let mut trials = Vec::new();
-    for group in groups {
-        for (name, test) in group.tests {
-            let name = format!("{}::{name}", group.name);
-            let run = {
-                let name = name.clone();
-                move || {
-                    let _turn = turn();
-                    common::set_test(&name);
-                    test();
-                    Ok(())
-                }
-            };
-            trials.push(Trial::test(name, run));
+    for groups in rows {
+        let row = Arc::new(Row::default());
+        let mut number = 0;
+        for (name, test) in groups.into_iter().flat_map(|group| {
+            let prefix = group.name;
+            group.tests.into_iter().map(move |(name, test)| (format!("{prefix}::{name}"), test))
+        }) {
+            // The harness would leave these out by itself, but then the row would wait for them.
+            if !chosen(&arguments, &name) {
+                continue;
+            }
+            let (row, own) = (Arc::clone(&row), number);
+            number += 1;
+            trials.push(Trial::test(name.clone(), move || {
+                let _turn = row.turn(own);
+                common::set_test(&name);
+                test();
+                Ok(())
+            }));
         }
     }
     if !arguments.list {
         supervise::enter();
     }
+    // All but the two whose turn it is are waiting.
+    arguments.test_threads = Some(trials.len().max(2));
     let conclusion = libtest_mimic::run(&arguments, trials);
     for stop in stops {
         stop();
     }
     conclusion.exit_code()
+}
+
+fn chosen(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
 }

@@ -1,8 +1,8 @@
 //! podman of root, and buildah: no daemon, conmon calls the runtime.
 
-use crate::Group;
 use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
+use crate::{Group, Test};
 use std::fs;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn group() -> Group {
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host
     ];
-    let own: [(&str, fn(&'static Engine)); 5] = [
+    let own: [Test<Engine>; 5] = [
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("pod", pod),
         ("pod_with_shared_pids", pod_with_shared_pids),
@@ -30,7 +30,7 @@ pub fn group() -> Group {
         ("build", build),
     ];
     let mut group = Group { name: "podman", tests: Vec::new(), stop: || () };
-    for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test as _))) {
+    for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test))) {
         group.add(name, move || {
             if installed("podman") {
                 test(PODMAN.get(start));
@@ -50,7 +50,8 @@ pub fn storage(top: &str) -> [String; 6] {
 /// A containers.conf, for a directory of things.
 pub fn configuration(top: &str) -> String {
     let netavark = ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"].iter().any(|p| Path::new(p).exists());
-    let init = ["/usr/bin/catatonit", "/usr/bin/docker-init", "/usr/bin/tini"].into_iter().find(|p| Path::new(p).exists());
+    let init =
+        ["/usr/bin/catatonit", "/usr/bin/docker-init", "/usr/bin/tini"].into_iter().find(|p| Path::new(p).exists());
     format!(
         r#"[containers]
 # Limits that a host without CAP_SYS_RESOURCE can give.
@@ -79,7 +80,8 @@ fn start() -> Engine {
     fs::create_dir_all(format!("{top}/networks")).unwrap();
     let conf = format!("{top}/containers.conf");
     fs::write(&conf, configuration(top)).unwrap();
-    let mut client = Client::new(&["podman", "--runtime", program(), "--network-config-dir", &format!("{top}/networks")]);
+    let mut client =
+        Client::new(&["podman", "--runtime", program(), "--network-config-dir", &format!("{top}/networks")]);
     client.words.extend(storage(top));
     client.words.extend(["--cgroup-manager", if systemd() { "systemd" } else { "cgroupfs" }].map(str::to_owned));
     client.env.push(("CONTAINERS_CONF".to_owned(), conf));
@@ -110,7 +112,8 @@ impl Pod {
     fn create(engine: &'static Engine, flags: &str) -> Pod {
         let name = format!("{}-pod", unique());
         let parent = engine.flags.split_whitespace().skip(2); // --cgroup-parent
-        let words: Vec<&str> = ["pod", "create", "--name", &name].into_iter().chain(parent).chain(flags.split_whitespace()).collect();
+        let words: Vec<&str> =
+            ["pod", "create", "--name", &name].into_iter().chain(parent).chain(flags.split_whitespace()).collect();
         engine.client.ok(&words);
         Pod { engine, name }
     }
@@ -135,7 +138,8 @@ impl Drop for Pod {
 
 fn pod(e: &'static Engine) {
     let pod = Pod::create(e, "--share net,ipc,uts --hostname the-pod");
-    let web = pod.container("ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www");
+    let web = pod
+        .container("ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www");
     let client = pod.container("exec sleep 1000");
     let (infra, web_pid, client_pid) = (pod.infra(), web.pid(), client.pid());
     for pid in [web_pid, client_pid] {
@@ -168,7 +172,9 @@ fn pod_with_shared_pids(e: &'static Engine) {
     // The end of a container ends all of its processes, and none of the pod's others.
     let child = process_like(one, "sleep\x00994");
     second.ok(&["kill"]);
-    eventually("both are gone", || fs::read_link(proc(two, "exe")).is_err() && fs::read_link(proc(child, "exe")).is_err());
+    eventually("both are gone", || {
+        fs::read_link(proc(two, "exe")).is_err() && fs::read_link(proc(child, "exe")).is_err()
+    });
     assert_eq!((comm(infra), comm(one)), ("sleep".to_owned(), "sleep".to_owned()));
 }
 
@@ -243,11 +249,16 @@ fn buildah() {
     let archive = format!("docker-archive:{}", image::archive().display());
     let base = client.ok(&["from", "--pull-never", &client.ok(&["pull", "--quiet", &archive])]);
     let run = ["run", "--runtime", program(), "--isolation", "oci", "--network", "none"];
-    let said = client.ok(&[&run[..], &[&base, "--", "sh", "-c", "id -u; readlink /proc/self/ns/net; readlink /proc/self/ns/pid"]].concat());
+    let said = client.ok(&[
+        &run[..],
+        &[&base, "--", "sh", "-c", "id -u; readlink /proc/self/ns/net; readlink /proc/self/ns/pid"],
+    ]
+    .concat());
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     assert!(lines[0] == "0" && lines[1] != own_ns("net") && lines[2] != own_ns("pid"), "{said}");
     let name = "localhost/hilum-buildah:latest";
-    let build = ["build", "--runtime", program(), "--isolation", "oci", "--pull=never", "--network", "none", "--tag", name];
+    let build =
+        ["build", "--runtime", program(), "--isolation", "oci", "--pull=never", "--network", "none", "--tag", name];
     client.ok(&[&build[..], &[&format!("{top}/context")]].concat());
     let built = client.ok(&["from", "--pull-never", name]);
     assert_eq!(client.ok(&[&run[..], &[&built, "--", "cat", "/built", "/tmp/user"]].concat()), "built by 0\nuser");

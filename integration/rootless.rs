@@ -1,9 +1,9 @@
 //! podman of a user who is not root: a user of the suite's own, whom only its mount namespace knows.
 
-use crate::Group;
 use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
 use crate::podman::{configuration, storage};
+use crate::{Group, Test};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -23,10 +23,10 @@ pub fn group() -> Group {
         life: kill_sends_the_signal, stop_asks_first, stop_kills_in_the_end, health;
         share: network_none, network_host, network_of_another, ipc, pid
     ];
-    let own: [(&str, fn(&'static Engine)); 3] =
+    let own: [Test<Engine>; 3] =
         [("ids_are_the_users", ids_are_the_users), ("network_of_slirp4netns", network_of_slirp4netns), ("pod", pod)];
     let mut group = Group { name: "rootless", tests: Vec::new(), stop: || () };
-    for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test as _))) {
+    for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test))) {
         group.add(name, move || {
             if installed("podman") && installed("newuidmap") && allowed() {
                 test(ROOTLESS.get(start));
@@ -38,7 +38,8 @@ pub fn group() -> Group {
 
 fn allowed() -> bool {
     let switched_off = |path: &str| read(Path::new(path)).trim() == "0";
-    let off = switched_off("/proc/sys/user/max_user_namespaces") || switched_off("/proc/sys/kernel/unprivileged_userns_clone");
+    let off = switched_off("/proc/sys/user/max_user_namespaces")
+        || switched_off("/proc/sys/kernel/unprivileged_userns_clone");
     !off || skip("the host lets no user make user namespaces")
 }
 
@@ -128,7 +129,18 @@ fn network_of_slirp4netns(e: &'static Engine) {
 
 fn pod(e: &'static Engine) {
     let name = format!("{}-pod", unique());
-    e.client.ok(&["pod", "create", "--name", &name, "--share", "net,ipc,uts", "--hostname", "the-pod", "--network", "none"]);
+    e.client.ok(&[
+        "pod",
+        "create",
+        "--name",
+        &name,
+        "--share",
+        "net,ipc,uts",
+        "--hostname",
+        "the-pod",
+        "--network",
+        "none",
+    ]);
     let container = |script: &str| {
         let words = ["run", "--detach", "--pull", "never", "--pod", &name, image::NAME, "sh", "-c", script];
         Running { engine: e, id: e.client.ok(&words) }

@@ -35,11 +35,11 @@ pub fn run() -> ExitCode {
     inner.args(["--mount", "--net", "--propagation", "private"]).arg(std::env::current_exe().expect("own path"));
     // In a process group of its own: ctrl-C comes here first.
     inner.args(std::env::args_os().skip(1)).env(DIR, dir.path()).process_group(0);
-    let inner = inner.spawn().expect("unshare (package util-linux)").id();
+    let inner = common::rustix_pid(inner.spawn().expect("unshare (package util-linux)").id());
     let signals = SignalFd::all().expect("a descriptor of signals");
 
     let code = loop {
-        match reap(inner) {
+        match reap(Some(inner)) {
             Some(status) => break status.code().unwrap_or(101),
             None => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -61,9 +61,9 @@ pub fn run() -> ExitCode {
 }
 
 /// Takes the exit status of every child that has ended; that of the inner process is the answer.
-fn reap(inner: u32) -> Option<ExitStatus> {
+fn reap(inner: Option<Pid>) -> Option<ExitStatus> {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if pid.as_raw_nonzero().get().cast_unsigned() == inner {
+        if Some(pid) == inner {
             return Some(ExitStatus::from_raw(status.as_raw()));
         }
     }
@@ -95,7 +95,7 @@ fn kill_descendants() {
             _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
         }
         std::thread::sleep(Duration::from_millis(20));
-        reap(0);
+        reap(None);
     }
 }
 
@@ -109,7 +109,7 @@ fn descendants() -> Vec<i32> {
             parents.insert(pid, after.split(' ').nth(1).and_then(|ppid| ppid.parse().ok()).unwrap_or(0));
         }
     }
-    let own = std::process::id().cast_signed();
+    let own = rustix::process::getpid().as_raw_nonzero().get();
     let below = |mut pid: i32| {
         for _ in 0..64 {
             match parents.get(&pid) {

@@ -100,13 +100,21 @@ impl Limits {
 
 /// The kinds of namespace, as in /proc/PID/ns, that two processes share.
 pub fn shared(a: u32, b: u32) -> Vec<&'static str> {
-    ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"].into_iter().filter(|kind| ns(a, kind) == ns(b, kind)).collect()
+    ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
+        .into_iter()
+        .filter(|kind| ns(a, kind) == ns(b, kind))
+        .collect()
 }
 
 /// Processes whose parent is this one.
 pub fn children(pid: u32) -> Vec<u32> {
     let list = read(&proc(pid, &format!("task/{pid}/children")));
     list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// A pid as rustix has it.
+pub fn rustix_pid(pid: u32) -> rustix::process::Pid {
+    i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).unwrap()
 }
 
 /// The name of the program that a process runs, as it was called.

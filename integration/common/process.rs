@@ -1,7 +1,7 @@
 //! Clients and daemons as processes of the suite.
 
 use super::host::wait_within;
-use super::{LIMIT, Out, dir};
+use super::{LIMIT, Out, dir, rustix_pid};
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
@@ -151,9 +151,7 @@ impl Daemon {
 
     /// SIGTERM, and a bound on the time that it takes to end.
     pub fn stop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        _ = rustix::process::kill_process(rustix_pid(self.child.id()), rustix::process::Signal::TERM);
         let code = wait_within(&mut self.child, Duration::from_secs(30), "a daemon after SIGTERM");
         if code != 0 {
             println!("a daemon ended with {code}:\n{}", self.tail());

@@ -13,9 +13,7 @@ pub fn foreground_with_input(e: &'static Engine) {
 pub fn rm_leaves_no_container(e: &'static Engine) {
     e.run(&format!("--name {}-gone", unique()), &["true"]).ok();
     let name = format!("name={}-gone", unique());
-    eventually("the container is gone", || {
-        e.client.ok(&["ps", "--all", "--quiet", "--filter", &name]).is_empty()
-    });
+    eventually("the container is gone", || e.client.ok(&["ps", "--all", "--quiet", "--filter", &name]).is_empty());
 }
 
 pub fn detached_has_namespaces_of_its_own(e: &'static Engine) {

@@ -4,7 +4,10 @@ use super::Engine;
 use crate::common::*;
 
 pub fn kill_sends_the_signal(e: &'static Engine) {
-    let c = e.sh_detached("", "trap 'echo usr1' USR1; trap 'echo term; exit 11' TERM; echo ready; while :; do sleep 0.05; done");
+    let c = e.sh_detached(
+        "",
+        "trap 'echo usr1' USR1; trap 'echo term; exit 11' TERM; echo ready; while :; do sleep 0.05; done",
+    );
     c.says("ready");
     c.ok(&["kill", "--signal", "USR1"]);
     c.says("usr1");
@@ -49,8 +52,7 @@ pub fn stopped_starts_again(e: &'static Engine) {
 pub fn restarts_after_a_crash(e: &'static Engine) {
     let c = e.sleeper("--restart on-failure:3");
     let pid = c.pid();
-    let crashed = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(crashed, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(rustix_pid(pid), rustix::process::Signal::KILL).unwrap();
     eventually("another process", || !["0", &pid.to_string()].contains(&c.inspect("{{.State.Pid}}").as_str()));
     let again = c.pid();
     assert_eq!(comm(again), "sleep");
@@ -59,7 +61,8 @@ pub fn restarts_after_a_crash(e: &'static Engine) {
 
 pub fn health(e: &'static Engine) {
     let flags = "--health-interval 1s --health-retries 1 --health-cmd";
-    let words: Vec<&str> = ["run", "--detach"].into_iter().chain(e.flags.split_whitespace()).chain(flags.split_whitespace()).collect();
+    let words: Vec<&str> =
+        ["run", "--detach"].into_iter().chain(e.flags.split_whitespace()).chain(flags.split_whitespace()).collect();
     let id = e.client.ok(&[&words[..], &["test -e /tmp/healthy", image::NAME, "sleep", "1000"]].concat());
     let c = super::Running { engine: e, id };
     let check = || {

@@ -28,7 +28,8 @@ pub fn network_bridge(e: &'static Engine) {
 }
 
 pub fn network_of_another(e: &'static Engine) {
-    let server = e.sh_detached("--network none", "mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www");
+    let server = e
+        .sh_detached("--network none", "mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www");
     let client = e.sleeper(&format!("--network container:{}", server.id));
     assert_eq!(ns(server.pid(), "net"), ns(client.pid(), "net"));
     assert_ne!(ns(server.pid(), "ipc"), ns(client.pid(), "ipc"));
@@ -100,7 +101,10 @@ pub fn pod_by_hand(e: &'static Engine) {
     let parent = super::limits::parent("pod");
     let sandbox = e.sleeper(&format!("--ipc shareable --network none --hostname the-pod --cgroup-parent {parent}"));
     let join = format!("--network container:{0} --ipc container:{0} --cgroup-parent {parent}", sandbox.id);
-    let web = e.sh_detached(&join, "ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www");
+    let web = e.sh_detached(
+        &join,
+        "ipcmk --shmem 8192; mkdir /www; echo page >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www",
+    );
     let client = e.sleeper(&join);
     let pids = [sandbox.pid(), web.pid(), client.pid()];
     let controller = if Host::plain() == Host::V2 { "" } else { "memory" };
