@@ -64,13 +64,18 @@ cni_plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
 events_logger = "file"
 infra_image = "{}"
 infra_command = "/bin/sleep 1000"
+runtime = "hilum"
+runtime_supports_json = ["hilum"]
 tmp_dir = "{top}/tmp"
 static_dir = "{top}/static"
 volume_path = "{top}/volumes"
+[engine.runtimes]
+hilum = ["{}"]
 "#,
         init.unwrap_or("/usr/bin/catatonit"),
         if netavark { "netavark" } else { "cni" },
         image::NAME,
+        program(),
     )
 }
 
@@ -80,8 +85,8 @@ fn start() -> Engine {
     fs::create_dir_all(format!("{top}/networks")).unwrap();
     let conf = format!("{top}/containers.conf");
     fs::write(&conf, configuration(top)).unwrap();
-    let mut client =
-        Client::new(&["podman", "--runtime", program(), "--network-config-dir", &format!("{top}/networks")]);
+    // The runtime is the configuration's: by name.
+    let mut client = Client::new(&["podman", "--network-config-dir", &format!("{top}/networks")]);
     client.words.extend(storage(top));
     client.words.extend(["--cgroup-manager", if systemd() { "systemd" } else { "cgroupfs" }].map(str::to_owned));
     client.env.push(("CONTAINERS_CONF".to_owned(), conf));
