@@ -128,6 +128,12 @@ fn a_container_has_a_scope_of_its_own_while_it_lives() {
     c.finish();
 }
 
+fn writable_cgroup(config: &mut Value) {
+    let mounts = config["mounts"].as_array_mut().unwrap();
+    let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+    cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+}
+
 #[test]
 fn delete_stops_the_unit() {
     if !can_be_tested() {
@@ -135,11 +141,7 @@ fn delete_stops_the_unit() {
     }
     // Also one whose processes make cgroups of their own.
     let script = "mkdir /sys/fs/cgroup/a && echo 0 >/sys/fs/cgroup/a/cgroup.procs && echo made; exec sleep 1000";
-    let c = Container::sh(script).by_systemd().with(|config| {
-        let mounts = config["mounts"].as_array_mut().unwrap();
-        let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
-        cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
-    });
+    let c = Container::sh(script).by_systemd().with(writable_cgroup);
     c.up().says("made");
     let unit = c.unit();
     assert_eq!(show(&unit)["ActiveState"], "active");
@@ -198,7 +200,7 @@ const LIMITS: &[(&str, &str, &str, &str)] = &[
     ("MemoryLow", "8388608", "memory.low", "8388608"),
     ("MemoryHigh", "60817408", "memory.high", "60817408"),
     ("MemorySwapMax", "33554432", "memory.swap.max", "33554432"),
-    ("CPUWeight", "174", "cpu.weight", "174"),
+    ("CPUWeight", "10000", "cpu.weight", "10000"),
     // 12.34 % is no whole number: rounded up in both.
     ("CPUQuotaPerSecUSec", "130ms", "cpu.max", "1300 10000"),
     ("CPUQuotaPeriodUSec", "10ms", "cpu.max", "1300 10000"),
@@ -215,7 +217,7 @@ fn limits_are_known_to_systemd_and_to_the_kernel() {
     let c = Container::sleeper().by_systemd().with(|config| {
         let resources = &mut config["linux"]["resources"];
         resources["memory"] = json!({ "limit": 64 << 20, "swap": 96 << 20, "reservation": 8 << 20 });
-        resources["cpu"] = json!({ "shares": 2048, "quota": 1234, "period": 10_000, "cpus": "0", "mems": "0" });
+        resources["cpu"] = json!({ "shares": 262_144, "quota": 1234, "period": 10_000, "cpus": "0", "mems": "0" });
         resources["pids"] = json!({ "limit": 33 });
         // systemd does not know it, and the file has it.
         resources["unified"] = json!({ "memory.high": "60817408", "memory.oom.group": "1", "cgroup.max.depth": "7" });
@@ -244,12 +246,12 @@ fn update_changes_both() {
     }
     let c = Container::sleeper().by_systemd().set("linux/resources/memory", json!({ "limit": 64 << 20 }));
     c.up();
-    let args = ["update", "--memory", "128M", "--pids-limit", "44", "--cpu-share", "512", "--cpu-quota", "20000"];
+    let args = ["update", "--memory", "128M", "--pids-limit", "44", "--cpu-share", "2", "--cpu-quota", "20000"];
     c.call(&[&args[..], &["--cpu-period", "50000", "--cpuset-cpus", "0", &c.id]].concat()).ok();
     let expected = [
         ("MemoryMax", "134217728", "memory.max", "134217728"),
         ("TasksMax", "44", "pids.max", "44"),
-        ("CPUWeight", "59", "cpu.weight", "59"),
+        ("CPUWeight", "1", "cpu.weight", "1"),
         ("CPUQuotaPerSecUSec", "400ms", "cpu.max", "20000 50000"),
         ("AllowedCPUs", "0", "cpuset.cpus", "0"),
     ];
@@ -403,18 +405,21 @@ fn a_unit_that_has_failed_is_forgotten() {
     if !can_be_tested() {
         return;
     }
-    let short = |c: Container| c.by_systemd().annotated("RuntimeMaxSec", "1").annotated("TimeoutStopSec", "1");
-    let c = short(Container::sleeper());
-    c.up();
+    // Killed for its memory, all of it.
+    let c = Container::new(&["tail", "/dev/zero"]).by_systemd().with(|config| {
+        let resources = &mut config["linux"]["resources"];
+        resources["memory"] = json!({ "limit": 64 << 20, "swap": 64 << 20 });
+        resources["unified"] = json!({ "memory.oom.group": "1" });
+    });
+    c.create().start().wait("stopped");
     let unit = c.unit();
-    c.wait("stopped");
     eventually("the unit has failed", || show(&unit)["ActiveState"] == "failed");
     c.call(&["delete", &c.id]).ok();
     assert_eq!(show(&unit)["LoadState"], "not-found");
     c.left_nothing();
 
     // Or its name is taken again before that.
-    c.up().wait("stopped");
+    c.create().start().wait("stopped");
     eventually("the unit has failed", || show(&unit)["ActiveState"] == "failed");
     let again = Container::sleeper().by_systemd().in_unit(&format!(":{}:{}", unit_prefix(), c.id));
     again.up();
@@ -437,10 +442,13 @@ fn a_new_user_namespace_is_in_the_scope_too() {
         .by_systemd()
         .namespace(json!({ "type": "user" }))
         .set("linux/uidMappings", ids.clone())
-        .set("linux/gidMappings", ids);
+        .set("linux/gidMappings", ids)
+        .with(writable_cgroup);
     c.up();
     assert_eq!(cgroup_of(c.pid(), ""), format!("/system.slice/{}", c.unit()));
     assert_ne!(ns(c.pid(), "user"), own_ns("user"));
+    // Its root may make cgroups below.
+    c.call(&["exec", &c.id, "mkdir", "/sys/fs/cgroup/below"]).ok();
     let unit = c.unit();
     c.finish();
     assert_unit_is_gone(&unit);

@@ -58,6 +58,26 @@ impl Plan {
         resources::apply(&self.writes)
     }
 
+    /// Gives the cgroup to the user who is root in the container and may make cgroups below it, as systemd does. Only
+    /// v2 can be delegated safely.
+    pub fn delegate(&self, owner: u32) -> Result<()> {
+        let Some(path) = self.cgroup.directories.first().filter(|_| self.cgroup.is_unified()).map(|d| &d.path) else {
+            return Ok(());
+        };
+        // The kernel's own list of what the owner of a cgroup should own in it.
+        let known = file::read(Path::new("/sys/kernel/cgroup/delegate"));
+        let files = known.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".into());
+        for file in std::iter::once(path.clone()).chain(files.lines().map(|name| path.join(name))) {
+            match rustix::fs::chown(&file, Some(Uid::from_raw(owner)), None) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                // A user cannot give anything to another, and is the container's root mostly.
+                Err(Errno::PERM) if self.rootless => return Ok(()),
+                Err(errno) => return Err(errno).at("chown", &file),
+            }
+        }
+        Ok(())
+    }
+
     /// How the container's first process gets in by itself.
     pub fn entry(&self) -> Result<Entry> {
         if self.unit.is_some() { Ok(Entry::default()) } else { self.cgroup.entry() }
@@ -221,27 +241,6 @@ impl Drop for Made {
         for path in self.0.iter().rev() {
             let _ = rustix::fs::rmdir(path);
         }
-    }
-}
-
-impl Cgroup {
-    /// Gives the cgroup to the user who is root in the container and may make cgroups below it, as systemd does. Only
-    /// v2 can be delegated safely.
-    pub fn delegate(&self, owner: Uid) -> Result<()> {
-        let Some(path) = self.directories.first().filter(|_| self.is_unified()).map(|d| &d.path) else {
-            return Ok(());
-        };
-        // The kernel's own list of what the owner of a cgroup should own in it.
-        let known = file::read(Path::new("/sys/kernel/cgroup/delegate"));
-        let files = known.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".into());
-        rustix::fs::chown(path, Some(owner), None).at("chown", path)?;
-        for file in files.lines().map(|name| path.join(name)) {
-            match rustix::fs::chown(&file, Some(owner), None) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno).at("chown", &file),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
 use super::options::{self, Options};
-use super::{Builder, Request};
+use super::{Builder, IdMaps, Request};
 use crate::cgroup::{Directory, Version, host_is_unified};
 use crate::error::{Error, Result};
+use crate::spec::config::{self, Spec};
 
 const PROPERTY: &str = "mounts (cgroup)";
 
@@ -69,6 +70,25 @@ pub fn plan<'a>(
         remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, set: options::RDONLY, clear: 0 });
     }
     Ok(())
+}
+
+/// Who is to own the cgroup, so that the container's processes can make others below it: the user they run as, if they see
+/// their cgroup in a mount that can be written to. As the host counts; none where that is not known.
+pub fn owner(spec: &Spec, ns: &Namespaces) -> Option<u32> {
+    let is_writable = |mount: &config::Mount| {
+        mount.kind == "cgroup"
+            && mount.destination.trim_end_matches('/') == "/sys/fs/cgroup"
+            && !mount.options.iter().any(|option| option == "ro")
+    };
+    if !ns.is_new(Kind::Cgroup) || !spec.mounts.iter().any(is_writable) {
+        return None;
+    }
+    let uid = spec.process.as_ref().map_or(0, |process| process.user.uid);
+    match (ns.is_new(Kind::User), ns.join(Kind::User)) {
+        (true, _) => IdMaps::host_id(&spec.linux.uid_mappings, uid),
+        (false, None) => Some(uid),
+        (false, Some(_)) => None,
+    }
 }
 
 /// What the hierarchy's directory is called on the host, and so in the container.

@@ -78,7 +78,15 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
     let exec = process::prepare(&mut b, &subject)?;
     b.push(exec);
     let memory_limit = memory_limit(req.spec);
-    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds: 0, stage_one: true, id_maps: None, memory_limit })
+    Ok(Plan {
+        steps: b.steps,
+        fds: b.fds,
+        clone_kinds: 0,
+        stage_one: true,
+        id_maps: None,
+        cgroup_owner: None,
+        memory_limit,
+    })
 }
 
 /// The namespaces of the process that are not the caller's: setns(2) refuses to enter the user namespace that one is in.

@@ -37,6 +37,14 @@ impl IdMaps {
         Ok(Some(Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() }))
     }
 
+    /// What an id of the container is on the host.
+    pub fn host_id(maps: &[IdMapping], id: u32) -> Option<u32> {
+        maps.iter().find_map(|map| {
+            let offset = id.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+            map.host_id.checked_add(offset)
+        })
+    }
+
     /// `container host size`, a line each.
     pub fn lines(maps: &[IdMapping]) -> String {
         maps.iter().map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size)).collect()
@@ -86,6 +94,15 @@ mod tests {
             assert!(check(&bad, "p").is_err(), "{bad:?}");
         }
         assert!(check(&vec![map(0, 1, 1); MOST + 1], "p").is_err());
+    }
+
+    #[test]
+    fn ids_of_the_container_are_found_on_the_host() {
+        let maps = [map(0, 1000, 1), map(1, 100_000, 9)];
+        assert_eq!(
+            [0, 1, 9, 10].map(|id| IdMaps::host_id(&maps, id)),
+            [Some(1000), Some(100_000), Some(100_008), None]
+        );
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Plan<'a> {
     /// Stage one runs in a process of its own, which forks the container's first one.
     pub stage_one: bool,
     pub id_maps: Option<IdMaps>,
+    /// Whom the container's cgroup is given to.
+    pub cgroup_owner: Option<u32>,
     /// For the message, should the child be killed for it.
     pub memory_limit: Option<i64>,
 }
@@ -125,6 +127,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         Some(_) => b.push(Step::Wait(Point::Cgroup)),
         None => b.push(Step::EnterCgroup),
     }
+    let cgroup_owner = cgroup_mount::owner(req.spec, &ns);
     let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]);
     let (new_time, new_cgroup, new_net) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup), ns.is_new(Kind::Net));
     let (new_user, user) = (ns.is_new(Kind::User), ns.is_private(Kind::User));
@@ -177,7 +180,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     b.fds.append(&mut behind.fds);
     let clone_kinds = if stage_one { 0 } else { clone_kinds };
     let memory_limit = memory_limit(req.spec);
-    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, memory_limit })
+    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, cgroup_owner, memory_limit })
 }
 
 fn memory_limit(spec: &Spec) -> Option<i64> {

@@ -99,6 +99,9 @@ impl Creation<'_> {
     }
 
     fn start_process(&mut self) -> Result<Created> {
+        if self.systemd.is_none() {
+            self.delegate()?;
+        }
         let program = files::init_program()?;
         self.state.init = Some(InitProgram::of(&program)?);
         let start = child::Start {
@@ -208,11 +211,16 @@ impl Creation<'_> {
         }
     }
 
+    fn delegate(&self) -> Result<()> {
+        self.plan.cgroup_owner.map_or(Ok(()), |owner| self.cgroup.delegate(owner))
+    }
+
     fn start_unit(&mut self, pid: i32) -> Result<()> {
         if let Some(manager) = self.systemd.as_deref_mut() {
             let started = self.cgroup.start_unit(manager, pid);
             self.state.cgroup = self.cgroup.cgroup.clone();
             started?;
+            self.delegate()?;
         }
         // Now it is known which directory is the container's.
         self.container.save(self.state)
