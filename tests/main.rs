@@ -5,6 +5,7 @@
 
 mod common;
 
+mod apparmor;
 mod architecture;
 mod cgroups;
 mod cli;

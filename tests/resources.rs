@@ -119,6 +119,41 @@ fn update_writes_what_is_given_and_nothing_else() {
     c.finish();
 }
 
+/// Every option, its value, and the files that it ends in: v1's and v2's.
+const OPTIONS: &[(&str, &str, (&str, &str), (&str, &str))] = &[
+    ("--cpu-period", "50000", ("cpu.cfs_period_us", "50000"), ("cpu.max", "max 50000")),
+    ("--cpu-quota", "30000", ("cpu.cfs_quota_us", "30000"), ("cpu.max", "30000 50000")),
+    ("--cpu-burst", "10000", ("cpu.cfs_burst_us", "10000"), ("cpu.max.burst", "10000")),
+    ("--cpu-share", "512", ("cpu.shares", "512"), ("cpu.weight", "59")),
+    ("--cpu-idle", "1", ("cpu.idle", "1"), ("cpu.idle", "1")),
+    ("--cpu-rt-period", "900000", ("cpu.rt_period_us", "900000"), ("", "")),
+    ("--cpu-rt-runtime", "1000", ("cpu.rt_runtime_us", "1000"), ("", "")),
+    ("--cpuset-cpus", "0", ("cpuset.cpus", "0"), ("cpuset.cpus", "0")),
+    ("--cpuset-mems", "0", ("cpuset.mems", "0"), ("cpuset.mems", "0")),
+    ("--memory", "64m", ("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864")),
+    ("--memory-swap", "96m", ("memory.memsw.limit_in_bytes", "100663296"), ("memory.swap.max", "33554432")),
+    ("--memory-reservation", "32m", ("memory.soft_limit_in_bytes", "33554432"), ("memory.low", "33554432")),
+    ("--pids-limit", "21", ("pids.max", "21"), ("pids.max", "21")),
+    ("--blkio-weight", "100", ("blkio.bfq.weight", "100"), ("io.weight", "default 910")),
+];
+
+#[test]
+fn update_has_an_option_for_each_limit() {
+    let host = Host::plain();
+    let c = Container::sleeper().on(host);
+    c.up();
+    for (option, value, v1, v2) in OPTIONS {
+        let (file, expected) = if host == Host::V1Hybrid { v1 } else { v2 };
+        let Some(dir) = cgroups_named(&c.id).into_iter().find(|dir| !file.is_empty() && dir.join(file).exists()) else {
+            skip(&format!("{option}: no file for it in the container's cgroup ({file})"));
+            continue;
+        };
+        c.call(&["update", option, value, &c.id]).ok();
+        assert_eq!(read(&dir.join(file)).trim(), *expected, "{option}");
+    }
+    c.finish();
+}
+
 #[test]
 fn update_reads_a_document_and_never_touches_devices() {
     let host = Host::plain();
