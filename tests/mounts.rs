@@ -1,6 +1,7 @@
 //! Every mount type and option of a config.json, as mountinfo shows it.
 
 use crate::common::*;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -13,6 +14,69 @@ fn shows(script: &str, mounts: &[Value]) -> Container {
 
 fn bind(source: &str, destination: &str, options: &[&str]) -> Value {
     json!({ "destination": destination, "type": "bind", "source": source, "options": options })
+}
+
+/// As podman asks for every tmpfs.
+#[test]
+fn tmpcopyup_begins_with_what_the_image_has() {
+    let mut options = vec!["tmpcopyup", "nosuid", "size=1m"];
+    for read_only in [false, true] {
+        if read_only {
+            if !hilum_only("runc mounts it read-only before it copies") {
+                return;
+            }
+            options.push("ro");
+        }
+        let show = "cd /mnt && stat -c '%n %a %u:%g %F' . file deep deep/er deep/er/empty link && { [ ! -e pipe ] || stat -c '%n %a %F' pipe; } && cat file deep/er/big | sha256sum \
+                    && readlink link && { touch new 2>/dev/null && echo writable; stat -c %Y file; }";
+        let c = Container::sh(show).push("mounts", tmpfs(&options));
+        let mnt = c.rootfs().join("mnt");
+        fs::create_dir_all(mnt.join("deep/er")).unwrap();
+        fs::write(mnt.join("file"), "text\n").unwrap();
+        fs::write(mnt.join("deep/er/big"), vec![b'x'; 300_000]).unwrap();
+        fs::write(mnt.join("deep/er/empty"), "").unwrap();
+        symlink("/no/where", mnt.join("link")).unwrap();
+        let script = "chown 5:6 file deep; chown -h 7:8 link; chmod 757 .; chmod 4755 file; chmod 711 deep; \
+                      chmod 700 deep/er; chmod 644 deep/er/empty; touch -d @1000000000 file";
+        assert!(Command::new("sh").args(["-ec", script]).current_dir(&mnt).status().unwrap().success());
+        let sum =
+            Command::new("sh").args(["-c", "cat file deep/er/big | sha256sum"]).current_dir(&mnt).output().unwrap();
+        let mut expected = vec![
+            ". 757 0:0 directory".to_owned(),
+            "file 4755 5:6 regular file".to_owned(),
+            "deep 711 5:6 directory".to_owned(),
+            "deep/er 700 0:0 directory".to_owned(),
+            "deep/er/empty 644 0:0 regular empty file".to_owned(),
+            "link 777 7:8 symbolic link".to_owned(),
+            String::from_utf8(sum.stdout).unwrap().trim().to_owned(),
+            "/no/where".to_owned(),
+        ];
+        // runc fails at these.
+        if is_hilum() {
+            mknodat(CWD, mnt.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+            expected.insert(6, "pipe 600 fifo".to_owned());
+        }
+        if !read_only {
+            expected.push("writable".to_owned());
+        }
+        let out = c.run().ok();
+        let (last, lines) = out.lines().split_last().map(|(last, lines)| (last.to_string(), lines.to_vec())).unwrap();
+        assert_eq!(lines, expected);
+        assert!(last == "1000000000" || !is_hilum(), "the time of file: {last}");
+        // A copy: nothing of it comes back.
+        assert!(!mnt.join("new").exists());
+        c.left_nothing();
+    }
+}
+
+#[test]
+fn tmpcopyup_that_does_not_fit_says_so() {
+    let c = Container::new(&["true"]).push("mounts", tmpfs(&["tmpcopyup", "size=64k"]));
+    fs::create_dir(c.rootfs().join("mnt")).unwrap();
+    fs::write(c.rootfs().join("mnt/big"), vec![b'x'; 300_000]).unwrap();
+    let out = c.run().fails("/mnt");
+    assert!(out.stderr.to_lowercase().contains("no space left on device"), "{}", out.stderr);
+    c.left_nothing();
 }
 
 fn tmpfs(options: &[&str]) -> Value {

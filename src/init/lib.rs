@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+mod copy_up;
 mod device;
 mod fail;
 mod hook;

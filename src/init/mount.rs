@@ -12,6 +12,7 @@ use rustix::mount::{
 };
 use rustix::path::DecInt;
 
+use crate::copy_up::copy_up;
 use crate::fail::{During, Fail, Result};
 use crate::root::{Leaf, Root};
 use crate::step::{Attr, Bind, Mount, Source, Strs};
@@ -28,14 +29,22 @@ pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
         fsconfig_set_string(fs.as_fd(), c"source", it.source.0).map_err(|errno| explained(&fs, errno))?;
     }
     configure(&fs, it.options).and_then(|()| fsconfig_create(fs.as_fd())).map_err(|errno| explained(&fs, errno))?;
-    let attr = MountAttrFlags::from_bits_retain(it.attr as u32);
+    // What is to be copied into it has to be written.
+    let later = if it.copy_up { it.attr & MOUNT_ATTR_RDONLY } else { 0 };
+    let attr = MountAttrFlags::from_bits_retain((it.attr & !later) as u32);
     let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attr).map_err(|errno| explained(&fs, errno))?;
     let target = root.directory(it.target.0, it.no_symlinks)?;
     // proc itself goes on /proc, and where a stale one already is; everything else must not land on a proc file.
     if it.fs.0 != c"proc" {
         refuse_proc(target.as_fd(), it.target.0)?;
     }
+    if it.copy_up {
+        copy_up(target.as_fd(), mount.as_fd())?;
+    }
     attach(mount.as_fd(), target.as_fd())?;
+    if later != 0 {
+        set_attr(mount.as_fd(), &MountAttr { set: later, ..MountAttr::default() })?;
+    }
     set_propagation(mount.as_fd(), it.propagation)
 }
 

@@ -199,6 +199,8 @@ pub struct Mount<'a> {
     pub attr: u64,
     pub propagation: u32,
     pub target: Str<'a>,
+    /// It begins with a copy of what is at the target (tmpcopyup).
+    pub copy_up: bool,
     /// proc and sysfs: no symbolic link may lead there (CVE-2019-19921, CVE-2023-27561).
     pub no_symlinks: bool,
 }

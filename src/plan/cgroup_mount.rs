@@ -50,6 +50,7 @@ pub fn plan<'a>(
         attr: options.attr.set & !options::RDONLY,
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
+        copy_up: false,
         no_symlinks: true,
     });
     b.push(step);
@@ -118,6 +119,7 @@ fn hierarchy<'a>(
         attr: options.attr.set,
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
+        copy_up: false,
         no_symlinks: true,
     }))
 }
@@ -147,6 +149,7 @@ fn unified<'a>(
         attr: options.attr.set,
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
+        copy_up: false,
         no_symlinks: true,
     }))
 }

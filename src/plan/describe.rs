@@ -35,6 +35,9 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::PrivateParent { path } => format!("make the mount that holds {} private", text(*path)),
         Step::OpenRoot { path, .. } => format!("mount the root file system {}", text(*path)),
         Step::OpenRootInPlace { path } => format!("open the root file system {}", text(*path)),
+        Step::Mount(it) if it.copy_up => {
+            format!("mount {} on {}, with a copy of what is there", text(it.fs), text(it.target))
+        }
         Step::Mount(it) => format!("mount {} on {}", text(it.fs), text(it.target)),
         Step::Bind(it) => match it.source {
             Source::Path(source) => format!("bind {} on {}", text(source), text(it.target)),

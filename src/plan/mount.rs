@@ -51,6 +51,9 @@ pub fn plan<'a>(
             return Err(Error::new(format!("{}: idmapped mounts are not supported", property("uidMappings"))));
         }
     }
+    if options.copy_up && mount.kind != "tmpfs" {
+        return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP)));
+    }
     let bind = options.bind || mount.kind == "bind";
     check_proc(mount, &target, bind, &property("destination"))?;
     let to = b.text(&target, &property("destination"))?;
@@ -108,6 +111,7 @@ pub fn plan<'a>(
         attr: options.attr.set,
         propagation: options.propagation,
         target: to,
+        copy_up: options.copy_up,
         no_symlinks: matches!(mount.kind.as_str(), "proc" | "sysfs") || target == "/dev",
     });
     b.push(step);

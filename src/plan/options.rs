@@ -52,8 +52,11 @@ const OPPOSITE: &[(&str, &str)] =
 /// Names that ask for what is so without them.
 const NOTHING: &[&str] = &["defaults", "loud", "silent"];
 
+/// Of a tmpfs: it begins with what the image has in its place.
+pub const COPY_UP: &str = "tmpcopyup";
+
 /// Options that hilum knows and does not do yet.
-const REFUSED: &[&str] = &["tmpcopyup", "idmap", "ridmap"];
+const REFUSED: &[&str] = &["idmap", "ridmap"];
 
 const PROPAGATION: &[(&str, u32)] = &[
     ("private", MS_PRIVATE),
@@ -71,6 +74,7 @@ pub struct Options {
     pub bind: bool,
     pub recursive: bool,
     pub remount: bool,
+    pub copy_up: bool,
     pub attr: Attr,
     pub recursive_attr: Attr,
     pub propagation: u32,
@@ -94,6 +98,8 @@ pub fn parse(options: &[String]) -> Result<Options, &str> {
             it.recursive |= name == "rbind";
         } else if name == "remount" {
             it.remount = true;
+        } else if name == COPY_UP {
+            it.copy_up = true;
         } else if let Some((_, undone)) = OPPOSITE.iter().find(|(opposite, _)| *opposite == name) {
             it.data.retain(|flag| flag != undone);
         } else if REFUSED.contains(&name) {
@@ -133,7 +139,7 @@ pub fn names() -> Vec<String> {
     let rest = SUPERBLOCK.iter().chain(NOTHING).chain(opposites).map(|name| name.to_string());
     let propagation = PROPAGATION.iter().map(|(name, _)| name.to_string());
     let mut all: Vec<_> = attrs.chain(recursive).chain(rest).chain(propagation).collect();
-    all.extend(["bind", "rbind", "remount"].map(String::from));
+    all.extend(["bind", "rbind", "remount", COPY_UP].map(String::from));
     all.sort();
     all
 }
