@@ -16,6 +16,28 @@ fn bind(source: &str, destination: &str, options: &[&str]) -> Value {
     json!({ "destination": destination, "type": "bind", "source": source, "options": options })
 }
 
+#[test]
+fn a_tmpfs_keeps_the_mode_of_the_images_directory() {
+    let cases: [(Option<&str>, &[&str], &str); 4] = [
+        (Some("700"), &[], "700"),
+        (Some("2755"), &["size=1m"], "2755"),
+        (Some("700"), &["mode=711"], "711"),
+        (None, &[], "1777"),
+    ];
+    for (image, options, expected) in cases {
+        let c = Container::new(&["stat", "-c", "%a", "/mnt"]).push("mounts", tmpfs(options));
+        if let Some(mode) = image {
+            fs::create_dir(c.rootfs().join("mnt")).unwrap();
+            assert!(Command::new("chmod").arg(mode).arg(c.rootfs().join("mnt")).status().unwrap().success());
+        }
+        let out = c.run().ok();
+        // An older runc (1.1) takes the image's even when another is asked for.
+        let older = !is_hilum() && !options.is_empty() && Some(out.stdout.trim()) == image;
+        assert!(older || out.stdout.trim() == expected, "{image:?} {options:?}: {out:?}");
+        c.left_nothing();
+    }
+}
+
 /// As podman asks for every tmpfs.
 #[test]
 fn tmpcopyup_begins_with_what_the_image_has() {

@@ -28,6 +28,9 @@ pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
     if !it.source.0.is_empty() {
         fsconfig_set_string(fs.as_fd(), c"source", it.source.0).map_err(|errno| explained(&fs, errno))?;
     }
+    if it.fs.0 == c"tmpfs" {
+        keep_mode(root, it, &fs)?;
+    }
     configure(&fs, it.options).and_then(|()| fsconfig_create(fs.as_fd())).map_err(|errno| explained(&fs, errno))?;
     // What is to be copied into it has to be written.
     let later = if it.copy_up { it.attr & MOUNT_ATTR_RDONLY } else { 0 };
@@ -46,6 +49,21 @@ pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
         set_attr(mount.as_fd(), &MountAttr { set: later, ..MountAttr::default() })?;
     }
     set_propagation(mount.as_fd(), it.propagation)
+}
+
+/// A tmpfs over a directory of the image has its mode, unless config.json says another: as runc has it, and images rely
+/// on (a /run or a /var/lib/secret that is not everybody's).
+fn keep_mode(root: &Root, it: &Mount<'_>, fs: &OwnedFd) -> Result<()> {
+    if it.options.iter().any(|option| option.to_bytes().starts_with(b"mode=")) {
+        return Ok(());
+    }
+    // What is not there yet has no mode to keep; any other failure comes again, when the target is opened for the mount.
+    let Ok(there) = root.find(it.target.0, OFlags::PATH, it.no_symlinks) else { return Ok(()) };
+    let mode = fstat(&there)?.st_mode;
+    let digit = |shift: u32| b'0' + (mode >> shift & 7) as u8;
+    let text = [digit(9), digit(6), digit(3), digit(0), 0];
+    let text = CStr::from_bytes_with_nul(&text).map_err(|_| Errno::INVAL)?;
+    fsconfig_set_string(fs.as_fd(), c"mode", text).map_err(|errno| explained(fs, errno))
 }
 
 fn configure(fs: &OwnedFd, options: Strs<'_>) -> rustix::io::Result<()> {
