@@ -390,3 +390,24 @@ fn a_property_of_the_wrong_size_is_an_error_and_leaves_no_cgroup() {
         c.left_nothing();
     }
 }
+
+/// As far as it can: the cgroup has to be mounted to be written to, and to be the root of a namespace.
+#[test]
+fn the_root_of_a_user_namespace_may_make_cgroups_below_its_own() {
+    let Some(host) = Host::all().into_iter().find(|host| *host == Host::V2) else { return };
+    let ids = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+    let c = Container::sh("mkdir /sys/fs/cgroup/below && echo made; exec sleep 1000")
+        .on(host)
+        .namespace(json!({ "type": "user" }))
+        .set("linux/uidMappings", ids.clone())
+        .set("linux/gidMappings", ids)
+        .with(|config| {
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+            cgroup["options"] = json!(["nosuid", "noexec", "nodev", "rw"]);
+        });
+    c.up().says("made");
+    let owner = |name: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(file(&c, "", name)).unwrap());
+    assert_eq!((owner("cgroup.procs"), owner("below"), owner("cgroup.max.depth")), (100_000, 100_000, 0));
+    c.finish();
+}
