@@ -394,6 +394,9 @@ fn a_property_of_the_wrong_size_is_an_error_and_leaves_no_cgroup() {
 /// As far as it can: the cgroup has to be mounted to be written to, and to be the root of a namespace.
 #[test]
 fn the_root_of_a_user_namespace_may_make_cgroups_below_its_own() {
+    if !hilum_only("older oracles do this with systemd alone") {
+        return;
+    }
     let Some(host) = Host::all().into_iter().find(|host| *host == Host::V2) else { return };
     let ids = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
     let c = Container::sh("mkdir /sys/fs/cgroup/below && echo made; exec sleep 1000")
