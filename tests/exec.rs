@@ -181,6 +181,9 @@ fn options_say_who_and_where_it_is() {
     let flags = ["--user", "1234:56", "-g", "7", "-g", "8", "--cwd", "/tmp", "-e", "A=1=2", "--env", "B="];
     let out = c.exec_with(&flags, &["sh", "-c", "id -u; id -g; id -G; pwd; echo $A,$B,$HOME,$TERM"]).ok();
     assert_eq!(out.lines(), ["1234", "56", "56 7 8", "/tmp", "1=2,,/home/user,xterm"]);
+    let out = c.exec_with(&["-e", "TERM=once", "-e", "TERM=twice"], &["env"]).ok();
+    let terms: Vec<_> = out.lines().into_iter().filter(|line| line.starts_with("TERM=")).collect();
+    assert_eq!(terms, ["TERM=twice"], "in the place of the container's");
     c.finish();
 }
 

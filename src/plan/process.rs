@@ -1,6 +1,8 @@
 //! process: who it is, what it may do, and what is executed. The order is the kernel's: what needs a right comes before
 //! the right goes.
 
+use std::collections::HashSet;
+
 use hilum_init::step::{self, Step};
 use hilum_sys::namespace::Kind;
 
@@ -249,10 +251,15 @@ fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) -> R
 }
 
 fn environment(subject: &Subject<'_>) -> Result<Vec<String>> {
-    let mut env = subject.process.env.clone();
-    if let Some(bad) = env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
+    let given = &subject.process.env;
+    if let Some(bad) = given.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
         return Err(Error::new(format!("process.env: {bad:?} is not NAME=VALUE")));
     }
+    // Of several of one name the last counts, as with runc; a program may take the first (getenv(3) does).
+    let mut seen = HashSet::new();
+    let named = given.iter().rev().map(|entry| (entry.split('=').next(), entry));
+    let mut env: Vec<_> = named.filter(|(name, _)| seen.insert(*name)).map(|(_, entry)| entry.clone()).collect();
+    env.reverse();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={}", (subject.home)().as_deref().unwrap_or("/")));
     }
