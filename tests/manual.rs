@@ -9,8 +9,7 @@ use std::path::Path;
 const HIDDEN: &[(&str, &str)] = &[("kill", "-a, --all")];
 
 /// The text of `hilum [COMMAND] --help`.
-fn help(command: &[&str]) -> String {
-    let c = Container::new(&["true"]);
+fn help(c: &Container, command: &[&str]) -> String {
     c.call(&[command, &["--help"]].concat()).ok().stdout
 }
 
@@ -66,11 +65,12 @@ fn every_command_has_a_page_and_every_page_its_command() {
     if !hilum_only("its pages") {
         return;
     }
-    let (help, pages) = (help(&[]), pages());
+    let c = Container::new(&["true"]);
+    let (help, pages) = (help(&c, &[]), pages());
     let commands = commands(&help);
     assert!(commands.len() > 10, "{help}");
     let names: BTreeSet<_> = commands.iter().map(|name| format!("hilum-{name}")).chain(["hilum".into()]).collect();
-    assert_eq!(pages.keys().cloned().collect::<BTreeSet<_>>(), names);
+    assert_eq!(pages.keys().cloned().collect::<BTreeSet<_>>(), names, "the pages and the commands");
 
     for (name, page) in &pages {
         let title = format!("\n.Dt {} 8\n", name.to_uppercase());
@@ -95,35 +95,40 @@ fn a_page_has_the_options_and_arguments_of_the_help() {
     if !hilum_only("its pages") {
         return;
     }
-    let (overview, pages) = (help(&[]), pages());
+    let c = Container::new(&["true"]);
+    let (overview, pages) = (help(&c, &[]), pages());
     let page = |name: &str| pages.get(name).unwrap_or_else(|| panic!("there is no man/{name}.8"));
 
     let mut expected = options_of_help(&overview);
-    assert_eq!(entries(&section(page("hilum"), "DESCRIPTION"), ".It Fl "), expected, "hilum.8");
+    assert_eq!(entries(&section(page("hilum"), "DESCRIPTION"), ".It Fl "), expected, "hilum.8 and --help");
     for apart in ["-h, --help", "-v, --version"] {
         assert!(expected.remove(apart), "{overview}"); // not in the synopsis, or in a form of its own
     }
-    assert_eq!(entries(&section(page("hilum"), "SYNOPSIS"), ".Op Fl "), expected, "hilum.8, SYNOPSIS");
+    assert_eq!(entries(&section(page("hilum"), "SYNOPSIS"), ".Op Fl "), expected, "hilum.8, SYNOPSIS, and --help");
 
     let mut total = 0;
     for command in commands(&overview) {
-        let (help, page) = (help(&[command]), page(&format!("hilum-{command}")));
+        let (help, page) = (help(&c, &[command]), page(&format!("hilum-{command}")));
         let mut expected = options_of_help(&help);
         assert!(expected.remove("-h, --help"), "{help}"); // said once for all, in hilum.8
         for (_, option) in HIDDEN.iter().filter(|(of, _)| *of == command) {
             assert!(expected.insert((*option).into()), "{command} {option} is not hidden");
         }
-        assert_eq!(entries(&section(page, "DESCRIPTION"), ".It Fl "), expected, "hilum-{command}.8");
+        assert_eq!(entries(&section(page, "DESCRIPTION"), ".It Fl "), expected, "hilum-{command}.8 and --help");
         total += expected.len();
 
         let synopsis = section(page, "SYNOPSIS");
         let expected = expected.iter().map(|option| short(option)).collect();
-        assert_eq!(entries(&synopsis, ".Op Fl "), expected, "hilum-{command}.8, SYNOPSIS");
+        assert_eq!(entries(&synopsis, ".Op Fl "), expected, "hilum-{command}.8, SYNOPSIS, and --help");
         let usage = help.lines().find_map(|line| line.strip_prefix(&format!("Usage: hilum {command}"))).unwrap();
         let expected = usage.replace("[OPTIONS]", "").replace(['<', '>', '[', ']', '.'], "");
         let arguments = synopsis.iter().filter_map(|line| line.strip_prefix(".Op Ar ").or(line.strip_prefix(".Ar ")));
         let arguments: Vec<_> = arguments.map(|line| line.trim_end_matches(" ...")).collect();
-        assert_eq!(arguments, expected.split_whitespace().collect::<Vec<_>>(), "hilum-{command}.8, SYNOPSIS");
+        assert_eq!(
+            arguments,
+            expected.split_whitespace().collect::<Vec<_>>(),
+            "hilum-{command}.8, SYNOPSIS, and --help"
+        );
     }
     assert!(total > 50, "only {total} options were compared");
 }
