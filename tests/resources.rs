@@ -119,8 +119,11 @@ fn update_writes_what_is_given_and_nothing_else() {
     c.finish();
 }
 
+/// A file of a cgroup, and what it says.
+type File = (&'static str, &'static str);
+
 /// Every option, its value, and the files that it ends in: v1's and v2's.
-const OPTIONS: &[(&str, &str, (&str, &str), (&str, &str))] = &[
+const OPTIONS: &[(&str, &str, File, File)] = &[
     ("--cpu-period", "50000", ("cpu.cfs_period_us", "50000"), ("cpu.max", "max 50000")),
     ("--cpu-quota", "30000", ("cpu.cfs_quota_us", "30000"), ("cpu.max", "30000 50000")),
     ("--cpu-burst", "10000", ("cpu.cfs_burst_us", "10000"), ("cpu.max.burst", "10000")),
