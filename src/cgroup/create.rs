@@ -45,7 +45,7 @@ impl Plan {
         let Some(directory) = self.cgroup.directories.first_mut() else { return Ok(()) };
         directory.inode = directory.current_inode();
         let directory = directory.clone();
-        if unit.is_slice() {
+        if unit.unit.is_slice() {
             self.cgroup.add(pid)?;
         }
         if !file::pids_below(&directory.path).at("read the processes of", &directory.path)?.contains(&pid) {

@@ -32,15 +32,24 @@ impl Cgroup {
         self.directories.iter().filter(|directory| self.unit.is_none() || directory.inode.is_some())
     }
 
-    /// Only if it is the container's: that the directory shows. A scope whose runtime was killed before it was known ends
-    /// with its processes, and these with the runtime.
+    /// Only if it is the container's: that the directory shows.
     fn stop_unit(&self) -> Result<()> {
         let Some(unit) = &self.unit else { return Ok(()) };
-        match self.directories.first() {
-            Some(directory) if !directory.exists() => unit.forget(),
-            Some(directory) if directory.inode.is_some() && directory.inode == directory.current_inode() => unit.stop(),
+        let Some(directory) = self.directories.first() else { return unit.forget() };
+        match directory.inode {
+            Some(_) if !directory.exists() => unit.forget(),
+            Some(_) if directory.inode == directory.current_inode() => unit.stop(),
             Some(_) => Ok(()),
-            None => unit.forget(),
+            // The runtime was killed before it was known. If it was started, its process has ended with the runtime, and it
+            // is empty or about to be: that is nobody's. An empty slice may well be somebody's.
+            None if unit.is_slice() => Ok(()),
+            None => {
+                let deadline = Instant::now() + DOUBTFUL_TIMEOUT;
+                match wait_for_event(&directory.path, "populated", false, deadline)? {
+                    true => unit.stop(),
+                    false => Ok(()),
+                }
+            }
         }
     }
 }

@@ -368,10 +368,11 @@ fn a_unit_of_the_same_name_that_is_anothers_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let peer = obliging_systemd();
     let mut cgroup = unit_in(dir.path(), &peer);
-    // The runtime was killed before it knew.
+    // The runtime was killed before it knew, and there are processes, so another's.
     let mut unknown = cgroup.clone();
     unknown.directories[0].inode = None;
     unknown.forget_others();
+    std::fs::write(dir.path().join("x.scope/cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
     unknown.remove().unwrap();
     // A new one has taken the place.
     cgroup.directories[0].inode = cgroup.directories[0].inode.map(|inode| inode + 1);
@@ -379,4 +380,8 @@ fn a_unit_of_the_same_name_that_is_anothers_is_left_alone() {
     assert_eq!(cgroup, Cgroup::default());
     cgroup.remove().unwrap();
     assert!(peer.calls().is_empty() && dir.path().join("x.scope").exists());
+    // Nobody is in it.
+    std::fs::write(dir.path().join("x.scope/cgroup.events"), "populated 0\nfrozen 0\n").unwrap();
+    unknown.remove().unwrap();
+    assert_eq!(peer.calls()[3..], ["StopUnit", "ResetFailedUnit"]);
 }

@@ -100,21 +100,16 @@ impl UnitPlan {
     /// Last, so that no annotation has more to say on them. The writes are rounded to what systemd can say.
     pub fn limit(&mut self, writes: &mut [Write], devices: &Rules) -> Result<()> {
         property::round(writes)?;
-        self.properties.extend(property::oom_policy(writes, self.is_slice(), self.version));
+        self.properties.extend(property::oom_policy(writes, self.unit.is_slice(), self.version));
         self.properties.extend(property::of_devices(devices));
         self.properties.extend(property::of_writes(writes, self.version)?);
         Ok(())
     }
 
-    /// A slice is for other units, and systemd puts no process into it.
-    pub fn is_slice(&self) -> bool {
-        self.unit.name.ends_with(".slice")
-    }
-
     /// With the process in it, if it is a scope.
     pub fn start(&self, manager: &mut Manager, pid: i32) -> Result<()> {
         let mut properties = self.properties.clone();
-        if !self.is_slice() {
+        if !self.unit.is_slice() {
             properties.push(Property::new("PIDs", Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())])));
         }
         manager.start(&self.unit.name, &properties).map_err(|error| match self.annotated.as_slice() {
@@ -132,6 +127,11 @@ impl fmt::Display for UnitPlan {
 }
 
 impl Unit {
+    /// A slice is for other units, and systemd puts no process into it.
+    pub fn is_slice(&self) -> bool {
+        self.name.ends_with(".slice")
+    }
+
     pub fn stop(&self) -> Result<()> {
         Manager::connect(&self.bus)?.stop(&self.name)
     }
