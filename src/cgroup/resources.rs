@@ -190,6 +190,10 @@ impl Write {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        super::file::read(&self.directory.join("cpu.idle")).is_ok_and(|text| text.trim() == "1")
+    }
+
     fn explain(&self, result: rustix::io::Result<()>) -> Result<()> {
         let Err(errno) = result else { return Ok(()) };
         if self.optional {
@@ -208,6 +212,9 @@ impl Write {
             Errno::BUSY if self.file == "memory.limit_in_bytes" => {
                 let usage = super::file::read(&self.directory.join("memory.usage_in_bytes")).unwrap_or_default();
                 e.hint(format!("the memory in use is {} bytes", usage.trim()))
+            }
+            Errno::INVAL if matches!(self.file.as_str(), "cpu.shares" | "cpu.weight") && self.is_idle() => {
+                e.hint("the cgroup is idle, and has no weight: set cpu.idle to 0, too")
             }
             _ => e,
         })
