@@ -95,6 +95,8 @@ const COMMANDS: &[(&str, Make)] = &[
     ("resume", resume),
     ("update", update),
     ("events", events),
+    ("checkpoint", checkpoint),
+    ("restore", restore),
     ("state", state),
     ("kill", kill),
     ("delete", delete),
@@ -223,6 +225,51 @@ fn events() -> Command {
         .arg(option("interval", "DURATION", "time between two statistics [default: 5s]"))
         .arg(flag("stats", "print the statistics once"))
         .arg(id())
+}
+
+/// What `checkpoint` and `restore` have in common.
+fn criu(command: Command) -> Command {
+    command
+        .arg(option("image-path", "DIR", "the checkpoint's directory [default: ./checkpoint]"))
+        .arg(option("work-path", "DIR", "where CRIU's log and work files go [default: the checkpoint's directory]"))
+        .arg(flag("tcp-established", "allow open TCP connections"))
+        .arg(flag("ext-unix-sk", "allow unix sockets whose other end is outside"))
+        .arg(flag("shell-job", "allow a session and a terminal that are the caller's"))
+        .arg(flag("file-locks", "dump and restore file locks"))
+        .arg(flag("auto-dedup", "free the pages that an earlier image has and this one replaces"))
+        .arg(flag("lazy-pages", "restore first, and bring the memory afterwards"))
+        .arg(
+            option("manage-cgroups-mode", "MODE", "soft, full, strict or ignore [default: soft]")
+                .value_parser(["soft", "full", "strict", "ignore"]),
+        )
+        .arg(list_of("empty-ns", "KIND", "a namespace whose content is not dumped or restored: network, which always is so"))
+        .arg(id())
+}
+
+fn checkpoint() -> Command {
+    criu(Command::new("checkpoint").about("Save the processes of a container to files, and end them"))
+        .arg(option("parent-path", "DIR", "an earlier --pre-dump, relative to --image-path"))
+        .arg(flag("pre-dump", "save memory only, and let the container go on"))
+        .arg(flag("leave-running", "let the container go on"))
+        .arg(flag("tcp-skip-in-flight", "leave out TCP connections that are not established yet"))
+        .arg(flag("link-remap", "allow open files that have been unlinked, by linking them anew"))
+        .arg(option("page-server", "ADDRESS:PORT", "send the memory to a page server, or with --lazy-pages be one"))
+        .arg(
+            option("status-fd", "FD", "write a zero byte to this descriptor when --lazy-pages is ready")
+                .value_parser(clap::value_parser!(i32).range(3..)),
+        )
+}
+
+fn restore() -> Command {
+    criu(Command::new("restore").about("Make a container from a checkpoint, and let its processes go on"))
+        .arg(bundle())
+        .arg(console_socket())
+        .arg(pid_file())
+        .arg(flag("detach", "do not wait for the container's end").short('d'))
+        .arg(flag("no-subreaper", "do not adopt the container's orphaned processes"))
+        .arg(flag("no-pivot", "do not use pivot_root (refused: CRIU always uses it)"))
+        .arg(option("lsm-profile", "TYPE:NAME", "the AppArmor profile or SELinux label, in place of that of the checkpoint"))
+        .arg(option("lsm-mount-context", "CONTEXT", "the SELinux context of mounts, in place of that of the checkpoint"))
 }
 
 fn state() -> Command {

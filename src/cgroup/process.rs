@@ -78,6 +78,11 @@ impl Cgroup {
         self.v1("freezer").or_else(|| self.v2()).ok_or_else(none)
     }
 
+    /// The cgroup that stops the container's processes when it is frozen.
+    pub fn freezer_path(&self) -> Option<&Path> {
+        self.freezer().ok().map(|freezer| freezer.path.as_path())
+    }
+
     pub fn freeze(&self) -> Result<()> {
         let freezer = self.freezer()?;
         let frozen = match freezer.version {

@@ -68,7 +68,7 @@ pub fn make(
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
 
     let host = cgroup::Host::detect()?;
-    let mut systemd = global.systemd.map(|whose| connect(whose, &host)).transpose()?;
+    let mut systemd = connect(global, &host)?;
     let driver = match &systemd {
         None => cgroup::Driver::Files,
         Some((manager, facts)) => cgroup::Driver::Systemd { bus: manager.bus(), facts, annotations: &spec.annotations },
@@ -104,7 +104,8 @@ pub fn make(
 
     plan.log();
     state::prepare_root(&global.root)?;
-    let mut state = new_state(&request, planned.clone());
+    let new_keyring = request.new_keyring;
+    let mut state = State { new_keyring, ..new_state(&spec, (id, &bundle, &request.rootfs), planned.clone()) };
     let container = Container::create(&global.root, &state)?;
     let creation = Creation {
         plan: &plan,
@@ -144,20 +145,20 @@ pub fn make(
 }
 
 /// Before anything is made: who cannot be reached cannot be asked for a cgroup.
-fn connect(whose: Systemd, host: &cgroup::Host) -> Result<(systemd::Manager, systemd::Facts)> {
+pub fn connect(global: &Global, host: &cgroup::Host) -> Result<Option<(systemd::Manager, systemd::Facts)>> {
+    let Some(whose) = global.systemd else { return Ok(None) };
     systemd::check_host(host)?;
     let mut manager = systemd::Manager::connect(&systemd::Bus::find(whose == Systemd::User)?)?;
     let facts = manager.facts()?;
-    Ok((manager, facts))
+    Ok(Some((manager, facts)))
 }
 
-fn new_state(request: &Request<'_>, cgroup: cgroup::Cgroup) -> State {
-    let spec = request.spec;
+pub fn new_state(spec: &Spec, (id, bundle, rootfs): (&str, &Path, &Path), cgroup: cgroup::Cgroup) -> State {
     State {
         oci_version: OCI_VERSION.into(),
-        id: request.id.into(),
-        bundle: request.bundle.into(),
-        rootfs: request.rootfs.clone(),
+        id: id.into(),
+        bundle: bundle.into(),
+        rootfs: rootfs.into(),
         created: log::now(),
         owner: rustix::process::geteuid().as_raw(),
         annotations: spec.annotations.clone(),
@@ -165,7 +166,7 @@ fn new_state(request: &Request<'_>, cgroup: cgroup::Cgroup) -> State {
         ready: false,
         init: None,
         cgroup,
-        new_keyring: request.new_keyring,
+        new_keyring: true,
         own_pid_namespace: spec.linux.namespaces.iter().any(|ns| ns.kind == "pid" && ns.path.is_empty()),
         steps_after_start: Default::default(),
         poststart: spec.hooks.poststart.clone(),

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod checkpoint;
 mod create;
 mod creation;
 mod delete;
@@ -10,6 +11,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
@@ -76,6 +78,8 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("resume", args)) => pause::resume(&global, args),
         Some(("update", args)) => update::run(&global, args),
         Some(("events", args)) => events::run(&global, args),
+        Some(("checkpoint", args)) => checkpoint::run(&global, args),
+        Some(("restore", args)) => restore::run(&global, args),
         Some(("state", args)) => state::run(&global, args),
         Some(("kill", args)) => kill::run(&global, args),
         Some(("delete", args)) => delete::run(&global, args),

@@ -20,6 +20,16 @@ mod walk;
 
 pub use walk::main;
 
+use core::ffi::CStr;
+
+/// Makes what is missing of a mount point in a root file system in which nothing is mounted: for a restore, in which
+/// another program does the mounting.
+pub fn make_mount_point(rootfs: &CStr, path: &CStr, directory: bool) -> rustix::io::Result<()> {
+    let leaf = if directory { root::Leaf::Directory } else { root::Leaf::File };
+    let made = root::Root::open(rootfs).and_then(|root| root.find_or_make(path, leaf, false));
+    made.map(drop).map_err(|fail| fail.errno)
+}
+
 /// What the message says before its steps: the descriptors that exist only once the parent has begun to act.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Header<'a> {

@@ -11,7 +11,7 @@ mod device;
 pub mod exec;
 mod hooks;
 mod idmap;
-mod mount;
+pub mod mount;
 pub mod namespace;
 pub mod options;
 mod passwd;

@@ -3,6 +3,7 @@
 mod channel;
 mod child;
 pub mod console;
+pub mod criu;
 pub mod exec;
 mod failure;
 mod files;

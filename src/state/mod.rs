@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use dir::write_aside;
-pub use dir::{Container, document, document_text, entries, half_made, make_sticky, missing, prepare_root, read};
+pub use dir::{
+    Container, document, document_text, entries, half_made, make_sticky, missing, prepare_root, read, write_aside,
+};
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;

@@ -1,0 +1,224 @@
+//! `criu swrk`: CRIU as a child of ours that serves one request, over a socket.
+
+use std::ffi::CString;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hilum_sys::namespace::{Kind, unshare};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, access};
+use rustix::io::{FdFlags, fcntl_setfd, retry_on_intr};
+use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
+    SocketType, recvmsg, send, socketpair,
+};
+
+use super::protocol::{self, Features, Response};
+use crate::error::{Context, Error, Result};
+
+/// Larger than any answer: those of CRIU have a string or two.
+const ROOM: usize = 64 << 10;
+/// For questions that need no work.
+const BOUND: Duration = Duration::from_secs(20);
+/// Where distributions put it, if the caller's PATH does not say.
+const ELSEWHERE: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Since this one: external pid namespaces, LSM labels and joined namespaces as hilum needs them.
+const OLDEST: (u64, u64, u64) = (3, 16, 0);
+
+/// A root file system as CRIU wants it for a restore: a mount point, in a mount namespace that nobody else sees.
+pub struct Stage<'s> {
+    pub rootfs: &'s Path,
+    pub mount_point: &'s Path,
+    /// The name of the session keyring that the restored processes get.
+    pub keyring: CString,
+}
+
+pub struct Client {
+    socket: Option<OwnedFd>,
+    child: Child,
+}
+
+impl Client {
+    /// `inherit` are the descriptors that CRIU gets besides the standard ones, under the same numbers.
+    pub fn start(inherit: &[BorrowedFd<'_>], stage: Option<&Stage<'_>>) -> Result<Self> {
+        let program = find()?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
+        let mut command = Command::new(&program);
+        command.arg("swrk").arg(theirs.as_raw_fd().to_string());
+        if stage.is_none() {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        let passed: Vec<BorrowedFd<'_>> = inherit.iter().copied().chain([theirs.as_fd()]).collect();
+        for fd in &passed {
+            fcntl_setfd(fd, FdFlags::empty())?;
+        }
+        let spawned = match stage {
+            None => command.spawn().map_err(Error::from),
+            // A namespace and a keyring are a thread's own; the rest of the runtime stays where it is.
+            Some(stage) => std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, || {
+                    stage.enter()?;
+                    command.spawn().map_err(Error::from)
+                });
+                thread?.join().map_err(|_| Error::new("the thread has ended"))?
+            }),
+        };
+        for fd in &passed {
+            fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+        }
+        let child = spawned.context(format!("start {}", program.display()))?;
+        Ok(Self { socket: Some(ours), child })
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn send(&self, request: &[u8]) -> Result<()> {
+        let socket = self.socket.as_ref().ok_or_else(|| Error::new("criu: no connection"))?;
+        retry_on_intr(|| send(socket, request, SendFlags::NOSIGNAL)).map(drop).context("send a request to criu")
+    }
+
+    /// The next message, with the descriptor that came with it.
+    pub fn next(&self, bound: Option<Duration>) -> Result<(Response, Option<OwnedFd>)> {
+        let socket = self.socket.as_ref().ok_or_else(|| Error::new("criu: no connection"))?;
+        let limit = bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
+        let mut ready = [PollFd::new(socket, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut ready, limit.as_ref())).context("poll")? == 0 {
+            return Err(Error::new(format!("criu has not answered in {BOUND:?}")));
+        }
+        let mut buf = vec![0; ROOM];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let got = retry_on_intr(|| {
+            recvmsg(socket, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        })
+        .context("receive from criu")?;
+        if got.flags.contains(ReturnFlags::TRUNC) {
+            return Err(Error::new("receive from criu: a message of more than its size"));
+        }
+        let fd = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        match buf.get(..got.bytes).unwrap_or_default() {
+            [] => Err(Error::new("criu has ended without an answer")),
+            bytes => Ok((Response::decode(bytes)?, fd)),
+        }
+    }
+
+    /// Closes the connection, and waits for CRIU's end. It has answered, and has nothing left to do.
+    pub fn end(mut self) -> Result<()> {
+        self.socket = None;
+        self.wait(BOUND)
+    }
+
+    fn wait(&mut self, bound: Duration) -> Result<()> {
+        let deadline = Instant::now() + bound;
+        while self.child.try_wait().context("wait for criu")?.is_none() {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return Err(Error::new(format!("criu has not ended {bound:?} after its answer")));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.socket = None;
+        let _ = self.wait(BOUND);
+    }
+}
+
+impl Stage<'_> {
+    fn enter(&self) -> Result<()> {
+        unshare(Kind::Mount.flag()).context("unshare the mount namespace")?;
+        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change("/", flags).context("untie the mounts from the host's")?;
+        mount_bind_recursive(self.rootfs, self.mount_point).at("mount the root file system on", self.mount_point)?;
+        match hilum_sys::process::join_session_keyring(&self.keyring) {
+            // A kernel without keyrings has nothing to inherit.
+            Ok(()) | Err(rustix::io::Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(errno).context("join a new session keyring"),
+        }
+    }
+}
+
+/// What there is of CRIU: an error if there is none, or one too old.
+pub fn probe() -> Result<Features> {
+    let client = Client::start(&[], None)?;
+    client.send(&protocol::version())?;
+    let (answer, _) = client.next(Some(BOUND))?;
+    let version = answer.version.ok_or_else(|| Error::new("criu does not tell its version"))?;
+    client.end()?;
+    check_version(version)?;
+    // Each connection serves one question in the versions that are in use.
+    let client = Client::start(&[], None)?;
+    client.send(&protocol::feature_check())?;
+    let (answer, _) = client.next(Some(BOUND)).context("ask criu for its features")?;
+    client.end()?;
+    Ok(answer.features)
+}
+
+fn check_version(version: (u64, u64, u64)) -> Result<()> {
+    if version < OLDEST {
+        let ((major, minor, sublevel), (wanted, wanted_minor, _)) = (version, OLDEST);
+        return Err(Error::new(format!("criu {major}.{minor}.{sublevel} is too old"))
+            .hint(format!("install criu {wanted}.{wanted_minor} or newer")));
+    }
+    Ok(())
+}
+
+/// `criu check`: what CRIU itself says about this kernel; `None` if that is nothing.
+pub fn complaint() -> Option<String> {
+    let output = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC).ok()?;
+    let output = std::fs::File::from(output);
+    let mut command = Command::new(find().ok()?);
+    command.arg("check").stdin(Stdio::null()).stdout(output.try_clone().ok()?).stderr(output.try_clone().ok()?);
+    let mut client = Client { socket: None, child: command.spawn().ok()? };
+    client.wait(BOUND).ok()?;
+    if client.child.try_wait().ok()??.success() {
+        return None;
+    }
+    let mut text = vec![0; ROOM];
+    let len = std::os::unix::fs::FileExt::read_at(&output, &mut text, 0).ok()?;
+    let text = String::from_utf8_lossy(text.get(..len)?).into_owned();
+    let errors = super::errors_of(&text);
+    Some(if errors.is_empty() { text.trim().to_string() } else { errors })
+}
+
+fn find() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(std::env::split_paths(ELSEWHERE));
+    for directory in directories.filter(|directory| directory.is_absolute()) {
+        let file = directory.join("criu");
+        if file.is_file() && access(file.as_os_str().as_bytes(), Access::EXEC_OK).is_ok() {
+            return Ok(file);
+        }
+    }
+    Err(Error::new("criu is not installed: it is nowhere on PATH")
+        .hint("install the package criu: 3.16 or newer, and new enough for this kernel"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_version_is_refused_by_name() {
+        assert!(check_version((3, 16, 0)).is_ok() && check_version((4, 0, 0)).is_ok());
+        let error = check_version((3, 15, 2)).unwrap_err().to_string();
+        assert_eq!(error, "criu 3.15.2 is too old; install criu 3.16 or newer");
+    }
+}

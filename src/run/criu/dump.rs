@@ -1,0 +1,208 @@
+//! The dump: what is told to CRIU about a container that runs.
+
+use std::path::Path;
+
+use hilum_sys::namespace::Kind as Namespace;
+
+use super::client::{Client, Stage};
+use super::mounts::{self, External};
+use super::options::{Options, Switches};
+use super::protocol::{Features, Kind};
+use super::stdio::{self, Streams};
+use super::{Directories, EXTERNAL_NET, EXTERNAL_PID, config_file, converse};
+use crate::error::{Context, Error, Result};
+use crate::spec::config::Spec;
+use crate::state::State;
+
+/// What the user asks for, besides the directories.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    pub switches: Switches,
+    pub leave_running: bool,
+    pub pre_dump: bool,
+    pub tcp_skip_in_flight: bool,
+    pub link_remap: bool,
+    pub parent: Option<String>,
+    pub page_server: Option<(String, u16)>,
+    /// Where to say that the pages can be fetched.
+    pub status_fd: Option<i32>,
+}
+
+pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directories, features: Features) -> Result<()> {
+    refuse(spec, wish, features)?;
+    let table = mounts::table(pid)?;
+    let externals = mounts::find(pid, &table, spec, &state.cgroup)?;
+    let streams = stdio::of(pid, &table)?;
+    if !wish.pre_dump {
+        mounts::save(&dirs.images_path, &externals)?;
+        stdio::save(&dirs.images_path, &streams.names)?;
+    }
+    let facts = Facts {
+        pid,
+        rootfs: &state.rootfs,
+        externals: &externals,
+        streams: &streams,
+        namespaces: joined(spec, pid)?,
+        freezer: state.cgroup.freezer_path(),
+        config_file: config_file(state),
+    };
+    let options = plan(dirs.options(), wish, facts);
+    let kind = if wish.pre_dump { Kind::PreDump } else { Kind::Dump };
+
+    let client = Client::start(&[], None::<&Stage<'_>>)?;
+    let mut status_fd = wish.status_fd;
+    let dumped = converse(&client, kind, &options, |script, _, _| match script {
+        "status-ready" => status_fd.take().map_or(Ok(()), say_ready),
+        _ => Ok(()),
+    });
+    // After a pre-dump CRIU would take another request: it says no when there is none, which is no failure.
+    let ended = client.end();
+    dumped.map_err(|error| dirs.explain(error))?;
+    ended
+}
+
+/// What is known of the container.
+struct Facts<'f> {
+    pid: i32,
+    rootfs: &'f Path,
+    externals: &'f [External],
+    streams: &'f Streams,
+    /// Joined namespaces that stay outside: kind, inode.
+    namespaces: Vec<(Namespace, u64)>,
+    freezer: Option<&'f Path>,
+    config_file: Option<String>,
+}
+
+fn plan(base: Options, wish: &Wish, facts: Facts<'_>) -> Options {
+    let mut external: Vec<String> = Vec::new();
+    for (kind, inode) in facts.namespaces {
+        let name = if kind == Namespace::Pid { EXTERNAL_PID } else { EXTERNAL_NET };
+        external.push(format!("{}[{inode}]:{name}", kind.proc_name()));
+    }
+    external.extend(facts.externals.iter().map(|it| format!("mnt[{0}]:{0}", it.point)));
+    external.extend(facts.streams.external.iter().cloned());
+    Options {
+        pid: Some(facts.pid),
+        root: facts.rootfs.display().to_string(),
+        switches: wish.switches,
+        leave_running: wish.leave_running,
+        tcp_skip_in_flight: wish.tcp_skip_in_flight,
+        link_remap: wish.link_remap,
+        track_mem: wish.pre_dump || wish.parent.is_some(),
+        parent: wish.parent.clone(),
+        page_server: wish.page_server.clone(),
+        external,
+        freeze_cgroup: facts.freezer.map(|path| path.display().to_string()),
+        config_file: facts.config_file,
+        ..base
+    }
+}
+
+fn refuse(spec: &Spec, wish: &Wish, features: Features) -> Result<()> {
+    for kind in ["mount", "user", "cgroup"] {
+        if let Some(ns) = spec.linux.namespaces.iter().find(|ns| ns.kind == kind && !ns.path.is_empty()) {
+            return Err(Error::new(format!(
+                "CRIU cannot checkpoint a container that has joined a {kind} namespace ({})",
+                ns.path
+            )));
+        }
+    }
+    if !spec.linux.namespaces.iter().any(|ns| ns.kind == "mount") {
+        return Err(Error::new("CRIU cannot checkpoint a container without a mount namespace of its own"));
+    }
+    if (wish.pre_dump || wish.parent.is_some()) && !features.mem_track {
+        return Err(Error::new("--pre-dump, --parent-path: this kernel cannot track changes of memory for CRIU")
+            .hint("it needs CONFIG_MEM_SOFT_DIRTY"));
+    }
+    if wish.switches.lazy_pages && !features.lazy_pages {
+        return Err(Error::new("--lazy-pages: this kernel lacks what CRIU needs of userfaultfd"));
+    }
+    Ok(())
+}
+
+/// The joined network and pid namespaces. CRIU leaves the others' content in the images, where a restore that joins them
+/// again has no use for it.
+fn joined(spec: &Spec, pid: i32) -> Result<Vec<(Namespace, u64)>> {
+    let mut found = Vec::new();
+    for kind in [Namespace::Net, Namespace::Pid] {
+        let inode = |of: &str| {
+            let path = format!("/proc/{of}/ns/{}", kind.proc_name());
+            rustix::fs::stat(&path).map(|stat| stat.st_ino).at("stat", path)
+        };
+        let by_path = spec.linux.namespaces.iter().any(|ns| ns.kind == kind.spec_name() && !ns.path.is_empty());
+        let theirs = inode(&pid.to_string())?;
+        if by_path && theirs != inode("self")? {
+            found.push((kind, theirs));
+        }
+    }
+    Ok(found)
+}
+
+/// A zero byte, as CRIU itself writes to such a descriptor.
+fn say_ready(fd: i32) -> Result<()> {
+    let fd = hilum_sys::process::adopt(fd).map_err(Error::from).context("--status-fd")?;
+    rustix::io::write(&fd, &[0]).map(drop).context("write to --status-fd")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mounts::Origin;
+    use super::*;
+
+    #[test]
+    fn what_is_outside_is_told_and_nothing_else() {
+        let externals = [
+            External { point: "/data".into(), from: Origin::Bind { destination: "/data".into(), below: "".into() } },
+            External { point: "/proc/kcore".into(), from: Origin::Null },
+        ];
+        let streams = Streams { names: vec!["pipe:[1]".into()], external: vec!["file[1f:2a]".into()] };
+        let facts = Facts {
+            pid: 42,
+            rootfs: Path::new("/b/rootfs"),
+            externals: &externals,
+            streams: &streams,
+            namespaces: vec![(Namespace::Net, 7), (Namespace::Pid, 8)],
+            freezer: Some(Path::new("/sys/fs/cgroup/freezer/x")),
+            config_file: None,
+        };
+        let wish = Wish { pre_dump: true, ..Wish::default() };
+        let options = plan(Options::default(), &wish, facts);
+        let expected = Options {
+            pid: Some(42),
+            root: "/b/rootfs".into(),
+            track_mem: true,
+            external: [
+                "net[7]:extRootNetNS",
+                "pid[8]:extRootPidNS",
+                "mnt[/data]:/data",
+                "mnt[/proc/kcore]:/proc/kcore",
+                "file[1f:2a]",
+            ]
+            .map(String::from)
+            .to_vec(),
+            freeze_cgroup: Some("/sys/fs/cgroup/freezer/x".into()),
+            ..Options::default()
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_reason() {
+        let spec = |text: &str| crate::spec::parse::<Spec>(text.as_bytes()).unwrap();
+        let good = spec(r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "network", "path": "/x"}]}}"#);
+        let all = Features { mem_track: true, lazy_pages: true };
+        refuse(&good, &Wish { pre_dump: true, ..Wish::default() }, all).unwrap();
+        let pre_dump = Wish { pre_dump: true, ..Wish::default() };
+        assert!(refuse(&good, &pre_dump, Features::default()).unwrap_err().to_string().starts_with("--pre-dump"));
+        let mut lazy = Wish::default();
+        lazy.switches.lazy_pages = true;
+        assert!(refuse(&good, &lazy, Features::default()).unwrap_err().to_string().starts_with("--lazy-pages"));
+        for bad in [
+            r#"{"linux": {"namespaces": [{"type": "mount", "path": "/x"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "user", "path": "/x"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "network"}]}}"#,
+        ] {
+            assert!(refuse(&spec(bad), &Wish::default(), all).unwrap_err().to_string().starts_with("CRIU cannot"));
+        }
+    }
+}

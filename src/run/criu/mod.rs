@@ -1,0 +1,151 @@
+//! Checkpoint and restore, which CRIU (criu.org) does: it is told what is the container's and what is not, it reports
+//! the stages that it is at, and what it says when it fails becomes part of the error.
+
+mod client;
+pub mod dump;
+mod mounts;
+pub mod options;
+mod protocol;
+pub mod restore;
+mod stdio;
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::error::{Context, Error, Result};
+use crate::state::State;
+pub use client::probe;
+use client::{Client, complaint};
+use protocol::{Kind, Response};
+
+/// As runc calls an external network or pid namespace in CRIU's images.
+const EXTERNAL_NET: &str = "extRootNetNS";
+const EXTERNAL_PID: &str = "extRootPidNS";
+/// A container's own file of options for CRIU, or none if it is empty.
+const CONFIG_ANNOTATION: &str = "org.criu.config";
+/// The options of a host, under the name that runc has made known.
+const CONFIG_FILE: &str = "/etc/criu/runc.conf";
+
+/// Where CRIU's images go and come from, and where its log goes.
+pub struct Directories {
+    pub images: OwnedFd,
+    pub images_path: PathBuf,
+    work: Option<OwnedFd>,
+    log: PathBuf,
+    log_name: &'static str,
+}
+
+impl Directories {
+    /// `make`: also the images' directory, which may be there already.
+    pub fn open(images: &Path, work: Option<&Path>, log_name: &'static str, make: bool) -> Result<Self> {
+        let it = |path: &Path, make: bool| {
+            if make {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create", path)?;
+            }
+            open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
+        };
+        Ok(Self {
+            images: it(images, make).context("--image-path")?,
+            images_path: images.to_path_buf(),
+            work: work.map(|path| it(path, true).context("--work-path")).transpose()?,
+            log: std::path::absolute(work.unwrap_or(images))?.join(log_name),
+            log_name,
+        })
+    }
+
+    /// The part of the options that says so.
+    fn options(&self) -> options::Options {
+        options::Options {
+            images_dir: self.images.as_raw_fd(),
+            work_dir: self.work.as_ref().map(AsRawFd::as_raw_fd),
+            log_file: self.log_name,
+            ..options::Options::default()
+        }
+    }
+
+    /// Adds to a failure what CRIU has written about it, and what it misses in this kernel.
+    fn explain(&self, failure: Error) -> Error {
+        let text = fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let said = errors_of(&text);
+        let words = match (said.is_empty(), complaint()) {
+            (false, None) => format!("{failure}: {said}"),
+            (true, None) => failure.to_string(),
+            (false, Some(missing)) => format!("{failure}: {said}; criu check: {missing}"),
+            (true, Some(missing)) => format!("{failure}; criu check: {missing}"),
+        };
+        Error::new(words).path(&self.log).hint(format!("criu's log is {}", self.log.display()))
+    }
+}
+
+/// The last lines of a log of CRIU's that are errors, without time and place in its sources.
+fn errors_of(log: &str) -> String {
+    const LAST: usize = 3;
+    let errors: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once("Error (").map(|(_, rest)| rest))
+        .map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim())
+        .collect();
+    errors.get(errors.len().saturating_sub(LAST)..).unwrap_or_default().join(" | ")
+}
+
+/// The annotation in the container's document decides, else the host's file, which need not be there.
+fn config_file(state: &State) -> Option<String> {
+    match state.annotations.get(CONFIG_ANNOTATION) {
+        Some(file) => Some(file.clone()).filter(|file| !file.is_empty()),
+        None => Some(CONFIG_FILE.to_string()),
+    }
+}
+
+/// Sends the request, answers the notifications, and returns with CRIU's answer. An error of `notified` makes CRIU undo
+/// what it has done, and is what is returned.
+fn converse(
+    client: &Client,
+    kind: Kind,
+    options: &options::Options,
+    mut notified: impl FnMut(&str, &Response, Option<OwnedFd>) -> Result<()>,
+) -> Result<Response> {
+    crate::log::debug(|| format!("criu, {kind:?}: {options:?}"));
+    client.send(&protocol::work(kind, options))?;
+    let mut failed = None;
+    loop {
+        let (response, fd) = match client.next(None) {
+            Ok(next) => next,
+            Err(error) => return Err(failed.unwrap_or(error)),
+        };
+        let Some(script) = response.script.as_deref().filter(|_| response.kind == Kind::Notify as u64) else {
+            return match failed {
+                Some(error) => Err(error),
+                None if response.success && response.kind == kind as u64 => Ok(response),
+                None => Err(refused(response.errno)),
+            };
+        };
+        crate::log::debug(|| format!("criu is at {script}"));
+        let answer = notified(script, &response, fd);
+        client.send(&protocol::notified(answer.is_ok()))?;
+        failed = failed.or(answer.err());
+    }
+}
+
+fn refused(errno: i32) -> Error {
+    match errno {
+        0 => Error::new("criu failed"),
+        errno => Error::from(rustix::io::Errno::from_raw_os_error(errno.clamp(1, 4095))).context("criu failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_errors_of_a_log_are_what_is_quoted() {
+        let log = "(00.000001) Version: 4.1\n(00.01) Error (criu/a.c:1): one\n(00.02) Error (criu/b.c:22): mnt: two: x\n\
+                   (00.03) Warn  (criu/c.c:3): three\n(00.04) Error (criu/d.c:4): four\n(00.05) pie: 7: Error (x.c:5): five\n";
+        assert_eq!(errors_of(log), "mnt: two: x | four | five");
+        assert_eq!(errors_of("nothing\n"), "");
+    }
+}
