@@ -19,6 +19,7 @@ use rustix::net::{
     SocketType, recvmsg, send, socketpair,
 };
 
+use super::Directories;
 use super::protocol::{self, Features, Response};
 use crate::error::{Context, Error, Result};
 
@@ -31,8 +32,10 @@ const ELSEWHERE: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// Since this one: external pid namespaces, LSM labels and joined namespaces as hilum needs them.
 const OLDEST: (u64, u64, u64) = (3, 16, 0);
 
-/// A root file system as CRIU wants it for a restore: a mount point, in a mount namespace that nobody else sees.
+/// A root file system as CRIU wants it for a restore: a mount point, in a mount namespace that nobody else sees, and that
+/// goes with CRIU's end whatever happens.
 pub struct Stage<'s> {
+    pub dirs: &'s Directories,
     pub rootfs: &'s Path,
     pub mount_point: &'s Path,
     /// The name of the session keyring that the restored processes get.
@@ -45,36 +48,49 @@ pub struct Client {
 }
 
 impl Client {
-    /// `inherit` are the descriptors that CRIU gets besides the standard ones, under the same numbers.
-    pub fn start(inherit: &[BorrowedFd<'_>], stage: Option<&Stage<'_>>) -> Result<Self> {
+    pub fn start() -> Result<Self> {
+        let spawn = |mut command: Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().map_err(Error::from)
+        };
+        let (socket, child) = Self::connect(&[], spawn)?;
+        Ok(Self { socket: Some(socket), child })
+    }
+
+    /// For a restore: with the caller's standard streams, and with `inherit` under the same numbers. Also answers with
+    /// the directories as they are in that mount namespace: CRIU mounts things in them.
+    pub fn start_on(stage: &Stage<'_>, inherit: &[BorrowedFd<'_>]) -> Result<(Self, Directories)> {
+        // A namespace and a keyring are a thread's own; the rest of the runtime stays where it is.
+        let spawn = |mut command: Command| {
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, || {
+                    stage.enter()?;
+                    let dirs = stage.dirs.reopen()?;
+                    Ok((command.spawn()?, dirs))
+                });
+                thread?.join().map_err(|_| Error::new("the thread has ended"))?
+            })
+        };
+        let (socket, (child, dirs)) = Self::connect(inherit, spawn)?;
+        Ok((Self { socket: Some(socket), child }, dirs))
+    }
+
+    /// Our end of the socket, and what `spawn` makes of the command that has the other.
+    fn connect<T>(inherit: &[BorrowedFd<'_>], spawn: impl FnOnce(Command) -> Result<T>) -> Result<(OwnedFd, T)> {
         let program = find()?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
         let mut command = Command::new(&program);
         command.arg("swrk").arg(theirs.as_raw_fd().to_string());
-        if stage.is_none() {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        }
         let passed: Vec<BorrowedFd<'_>> = inherit.iter().copied().chain([theirs.as_fd()]).collect();
         for fd in &passed {
             fcntl_setfd(fd, FdFlags::empty())?;
         }
-        let spawned = match stage {
-            None => command.spawn().map_err(Error::from),
-            // A namespace and a keyring are a thread's own; the rest of the runtime stays where it is.
-            Some(stage) => std::thread::scope(|scope| {
-                let thread = std::thread::Builder::new().spawn_scoped(scope, || {
-                    stage.enter()?;
-                    command.spawn().map_err(Error::from)
-                });
-                thread?.join().map_err(|_| Error::new("the thread has ended"))?
-            }),
-        };
+        let spawned = spawn(command);
         for fd in &passed {
             fcntl_setfd(fd, FdFlags::CLOEXEC)?;
         }
-        let child = spawned.context(format!("start {}", program.display()))?;
-        Ok(Self { socket: Some(ours), child })
+        Ok((ours, spawned.context(format!("start {}", program.display()))?))
     }
 
     pub fn pid(&self) -> i32 {
@@ -157,14 +173,14 @@ impl Stage<'_> {
 
 /// What there is of CRIU: an error if there is none, or one too old.
 pub fn probe() -> Result<Features> {
-    let client = Client::start(&[], None)?;
+    let client = Client::start()?;
     client.send(&protocol::version())?;
     let (answer, _) = client.next(Some(BOUND))?;
     let version = answer.version.ok_or_else(|| Error::new("criu does not tell its version"))?;
     client.end()?;
     check_version(version)?;
     // Each connection serves one question in the versions that are in use.
-    let client = Client::start(&[], None)?;
+    let client = Client::start()?;
     client.send(&protocol::feature_check())?;
     let (answer, _) = client.next(Some(BOUND)).context("ask criu for its features")?;
     client.end()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hilum_sys::namespace::Kind as Namespace;
 
-use super::client::{Client, Stage};
+use super::client::Client;
 use super::mounts::{self, External};
 use super::options::{Options, Switches};
 use super::protocol::{Features, Kind};
@@ -49,7 +49,7 @@ pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directorie
     let options = plan(dirs.options(), wish, facts);
     let kind = if wish.pre_dump { Kind::PreDump } else { Kind::Dump };
 
-    let client = Client::start(&[], None::<&Stage<'_>>)?;
+    let client = Client::start()?;
     let mut status_fd = wish.status_fd;
     let dumped = converse(&client, kind, &options, |script, _, _| match script {
         "status-ready" => status_fd.take().map_or(Ok(()), say_ready),

@@ -32,9 +32,10 @@ const CONFIG_FILE: &str = "/etc/criu/runc.conf";
 
 /// Where CRIU's images go and come from, and where its log goes.
 pub struct Directories {
-    pub images: OwnedFd,
+    images: OwnedFd,
     pub images_path: PathBuf,
     work: Option<OwnedFd>,
+    work_path: Option<PathBuf>,
     log: PathBuf,
     log_name: &'static str,
 }
@@ -42,19 +43,23 @@ pub struct Directories {
 impl Directories {
     /// `make`: also the images' directory, which may be there already.
     pub fn open(images: &Path, work: Option<&Path>, log_name: &'static str, make: bool) -> Result<Self> {
-        let it = |path: &Path, make: bool| {
-            if make {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create", path)?;
-            }
-            open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
-        };
+        let (images, work) = (std::path::absolute(images)?, work.map(std::path::absolute).transpose()?);
+        for path in work.iter().chain([&images].into_iter().filter(|_| make)) {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("create", path)?;
+        }
         Ok(Self {
-            images: it(images, make).context("--image-path")?,
-            images_path: images.to_path_buf(),
-            work: work.map(|path| it(path, true).context("--work-path")).transpose()?,
-            log: std::path::absolute(work.unwrap_or(images))?.join(log_name),
+            images: directory(&images).context("--image-path")?,
+            work: work.as_deref().map(directory).transpose().context("--work-path")?,
+            log: work.as_ref().unwrap_or(&images).join(log_name),
+            images_path: images,
+            work_path: work,
             log_name,
         })
+    }
+
+    /// The same ones, in the mount namespace of the calling thread.
+    fn reopen(&self) -> Result<Self> {
+        Self::open(&self.images_path, self.work_path.as_deref(), self.log_name, false)
     }
 
     /// The part of the options that says so.
@@ -79,6 +84,10 @@ impl Directories {
         };
         Error::new(words).path(&self.log).hint(format!("criu's log is {}", self.log.display()))
     }
+}
+
+fn directory(path: &Path) -> Result<OwnedFd> {
+    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
 }
 
 /// The last lines of a log of CRIU's that are errors, without time and place in its sources.

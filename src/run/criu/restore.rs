@@ -112,11 +112,11 @@ impl Restore<'_> {
 
     fn processes(&mut self, mount_point: &Path, externals: Vec<(String, PathBuf)>) -> Result<Restored> {
         let keyring = CString::new(format!("_ses.{}", self.state.id)).map_err(|_| Error::new("the id holds a NUL"))?;
-        let stage = Stage { rootfs: &self.state.rootfs, mount_point, keyring };
+        let stage = Stage { dirs: self.dirs, rootfs: &self.state.rootfs, mount_point, keyring };
         let namespaces = &self.checkpoint.namespaces;
         let joins = |kind| namespaces.join(kind).map(|join| join.ns.as_fd());
         let passed: Vec<BorrowedFd<'_>> = [Namespace::Net, Namespace::Pid].into_iter().filter_map(joins).collect();
-        let client = Client::start(&passed, Some(&stage))?;
+        let (client, dirs) = Client::start_on(&stage, &passed)?;
         // What CRIU makes is where CRIU itself is.
         self.state.cgroup.add(client.pid())?;
         self.cgroup.install_device_filter()?;
@@ -128,7 +128,7 @@ impl Restore<'_> {
             cgroup_roots: cgroup_roots(client.pid())?,
             config_file: config_file(self.state),
         };
-        let options = plan(self.dirs.options(), self.wish, facts);
+        let options = plan(dirs.options(), self.wish, facts);
         let mut terminal = None;
         let answer = converse(&client, Kind::Restore, &options, |script, response, fd| match (script, response.pid, fd) {
             ("setup-namespaces", Some(pid), _) => self.namespaces_are_there(pid),
