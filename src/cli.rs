@@ -242,7 +242,11 @@ fn criu(command: Command) -> Command {
             option("manage-cgroups-mode", "MODE", "soft, full, strict or ignore [default: soft]")
                 .value_parser(["soft", "full", "strict", "ignore"]),
         )
-        .arg(list_of("empty-ns", "KIND", "a namespace whose content is not dumped or restored: network, which always is so"))
+        .arg(list_of(
+            "empty-ns",
+            "KIND",
+            "a namespace whose content is not dumped or restored: network, which always is so",
+        ))
         .arg(id())
 }
 
@@ -268,8 +272,16 @@ fn restore() -> Command {
         .arg(flag("detach", "do not wait for the container's end").short('d'))
         .arg(flag("no-subreaper", "do not adopt the container's orphaned processes"))
         .arg(flag("no-pivot", "do not use pivot_root (refused: CRIU always uses it)"))
-        .arg(option("lsm-profile", "TYPE:NAME", "the AppArmor profile or SELinux label, in place of that of the checkpoint"))
-        .arg(option("lsm-mount-context", "CONTEXT", "the SELinux context of mounts, in place of that of the checkpoint"))
+        .arg(option(
+            "lsm-profile",
+            "TYPE:NAME",
+            "the AppArmor profile or SELinux label, in place of that of the checkpoint",
+        ))
+        .arg(option(
+            "lsm-mount-context",
+            "CONTEXT",
+            "the SELinux context of mounts, in place of that of the checkpoint",
+        ))
 }
 
 fn state() -> Command {

@@ -8,6 +8,7 @@ mod common;
 mod apparmor;
 mod architecture;
 mod cgroups;
+mod checkpoint;
 mod cli;
 mod crash;
 mod descriptors;

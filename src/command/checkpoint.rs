@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn options_that_cannot_go_together_are_refused() {
-        let good = parsed(&["--parent-path", "../one", "--auto-dedup", "--page-server", "[::1]:99", "--empty-ns=network"]);
+        let good =
+            parsed(&["--parent-path", "../one", "--auto-dedup", "--page-server", "[::1]:99", "--empty-ns=network"]);
         let good = good.unwrap();
         assert_eq!(good.page_server, Some(("::1".into(), 99)));
         assert_eq!((good.switches.cgroups, good.switches.auto_dedup), (CgroupMode::Soft, true));

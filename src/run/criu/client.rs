@@ -105,7 +105,8 @@ impl Client {
     /// The next message, with the descriptor that came with it.
     pub fn next(&self, bound: Option<Duration>) -> Result<(Response, Option<OwnedFd>)> {
         let socket = self.socket.as_ref().ok_or_else(|| Error::new("criu: no connection"))?;
-        let limit = bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
+        let limit =
+            bound.map(|bound| Timespec { tv_sec: bound.as_secs() as i64, tv_nsec: bound.subsec_nanos().into() });
         let mut ready = [PollFd::new(socket, PollFlags::IN)];
         if retry_on_intr(|| poll(&mut ready, limit.as_ref())).context("poll")? == 0 {
             return Err(Error::new(format!("criu has not answered in {BOUND:?}")));

@@ -29,7 +29,8 @@ pub struct Wish {
 }
 
 pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directories, features: Features) -> Result<()> {
-    refuse(spec, wish, features)?;
+    super::refuse(spec)?;
+    refuse(wish, features)?;
     let table = mounts::table(pid)?;
     let externals = mounts::find(pid, &table, spec, &state.cgroup)?;
     let streams = stdio::of(pid, &table)?;
@@ -98,18 +99,7 @@ fn plan(base: Options, wish: &Wish, facts: Facts<'_>) -> Options {
     }
 }
 
-fn refuse(spec: &Spec, wish: &Wish, features: Features) -> Result<()> {
-    for kind in ["mount", "user", "cgroup"] {
-        if let Some(ns) = spec.linux.namespaces.iter().find(|ns| ns.kind == kind && !ns.path.is_empty()) {
-            return Err(Error::new(format!(
-                "CRIU cannot checkpoint a container that has joined a {kind} namespace ({})",
-                ns.path
-            )));
-        }
-    }
-    if !spec.linux.namespaces.iter().any(|ns| ns.kind == "mount") {
-        return Err(Error::new("CRIU cannot checkpoint a container without a mount namespace of its own"));
-    }
+fn refuse(wish: &Wish, features: Features) -> Result<()> {
     if (wish.pre_dump || wish.parent.is_some()) && !features.mem_track {
         return Err(Error::new("--pre-dump, --parent-path: this kernel cannot track changes of memory for CRIU")
             .hint("it needs CONFIG_MEM_SOFT_DIRTY"));
@@ -188,21 +178,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_with_the_reason() {
-        let spec = |text: &str| crate::spec::parse::<Spec>(text.as_bytes()).unwrap();
-        let good = spec(r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "network", "path": "/x"}]}}"#);
         let all = Features { mem_track: true, lazy_pages: true };
-        refuse(&good, &Wish { pre_dump: true, ..Wish::default() }, all).unwrap();
+        refuse(&Wish { pre_dump: true, ..Wish::default() }, all).unwrap();
         let pre_dump = Wish { pre_dump: true, ..Wish::default() };
-        assert!(refuse(&good, &pre_dump, Features::default()).unwrap_err().to_string().starts_with("--pre-dump"));
+        assert!(refuse(&pre_dump, Features::default()).unwrap_err().to_string().starts_with("--pre-dump"));
         let mut lazy = Wish::default();
         lazy.switches.lazy_pages = true;
-        assert!(refuse(&good, &lazy, Features::default()).unwrap_err().to_string().starts_with("--lazy-pages"));
-        for bad in [
-            r#"{"linux": {"namespaces": [{"type": "mount", "path": "/x"}]}}"#,
-            r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "user", "path": "/x"}]}}"#,
-            r#"{"linux": {"namespaces": [{"type": "network"}]}}"#,
-        ] {
-            assert!(refuse(&spec(bad), &Wish::default(), all).unwrap_err().to_string().starts_with("CRIU cannot"));
-        }
+        assert!(refuse(&lazy, Features::default()).unwrap_err().to_string().starts_with("--lazy-pages"));
     }
 }

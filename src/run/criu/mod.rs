@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::{Context, Error, Result};
+use crate::spec::config::Spec;
 use crate::state::State;
 pub use client::probe;
 use client::{Client, complaint};
@@ -86,6 +87,24 @@ impl Directories {
     }
 }
 
+/// What no checkpoint can hold, or no restore can make again.
+fn refuse(spec: &Spec) -> Result<()> {
+    let listed = |kind: &str| spec.linux.namespaces.iter().find(|ns| ns.kind == kind);
+    for kind in ["mount", "cgroup"] {
+        if let Some(ns) = listed(kind).filter(|ns| !ns.path.is_empty()) {
+            return Err(Error::new(format!("CRIU cannot restore a container into a {kind} namespace ({})", ns.path)));
+        }
+    }
+    if listed("mount").is_none() {
+        return Err(Error::new("CRIU cannot restore a container without a mount namespace of its own"));
+    }
+    if listed("user").is_some() {
+        return Err(Error::new("CRIU cannot restore a container with a user namespace")
+            .hint("it opens the images as the root of that namespace, who may not read them"));
+    }
+    Ok(())
+}
+
 fn directory(path: &Path) -> Result<OwnedFd> {
     open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
 }
@@ -149,6 +168,20 @@ fn refused(errno: i32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_restored_is_refused_with_the_reason() {
+        let refuse = |text: &str| refuse(&crate::spec::parse::<Spec>(text.as_bytes()).unwrap());
+        refuse(r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "network", "path": "/x"}]}}"#).unwrap();
+        for bad in [
+            r#"{"linux": {"namespaces": [{"type": "mount", "path": "/x"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "cgroup", "path": "/x"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "network"}]}}"#,
+        ] {
+            assert!(refuse(bad).unwrap_err().to_string().starts_with("CRIU cannot"));
+        }
+    }
 
     #[test]
     fn the_last_errors_of_a_log_are_what_is_quoted() {

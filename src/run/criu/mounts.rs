@@ -45,13 +45,19 @@ pub struct External {
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Origin {
     /// The bind mount with this destination in config.json, or what is mounted below its source.
-    Bind { destination: String, below: String },
+    Bind {
+        destination: String,
+        below: String,
+    },
     /// A masked file.
     Null,
     /// A device that is the host's own node, as in a user namespace none can be made.
     Device,
     /// The container's cgroup in the hierarchy that is mounted there, or all of it.
-    Cgroup { mount: PathBuf, whole: bool },
+    Cgroup {
+        mount: PathBuf,
+        whole: bool,
+    },
     Sysfs,
     /// The directory of the container's notify socket.
     Notify,
@@ -171,7 +177,9 @@ fn classify(
             _ if !is_outside(table, mount) => None,
             _ if mount.root.ends_with("/null") => Some(Origin::Null),
             _ if mount.point == NOTIFY_INSIDE => Some(Origin::Notify),
-            _ if mount.point.starts_with("/dev/") || spec.linux.devices.iter().any(|d| clean(&d.path) == mount.point) => {
+            _ if mount.point.starts_with("/dev/")
+                || spec.linux.devices.iter().any(|d| clean(&d.path) == mount.point) =>
+            {
                 Some(Origin::Device)
             }
             // Not ours: CRIU says what it thinks of it.
@@ -215,10 +223,8 @@ pub fn save(images: &Path, externals: &[External]) -> Result<()> {
 
 pub fn load(images: &Path) -> Result<Vec<External>> {
     let path = images.join(FILE);
-    let size = fs::metadata(&path)
-        .at("read the checkpoint's", &path)
-        .map_err(|e| e.hint("hilum checkpoint writes it"))?
-        .len();
+    let size =
+        fs::metadata(&path).at("read the checkpoint's", &path).map_err(|e| e.hint("hilum checkpoint writes it"))?.len();
     if size > LARGEST {
         return Err(Error::new(format!("{}: too large", path.display())).path(path));
     }
@@ -308,7 +314,8 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_is_told_from_what_is_the_containers_own() {
-        let bind = |destination: &str, below: &str| Origin::Bind { destination: destination.into(), below: below.into() };
+        let bind =
+            |destination: &str, below: &str| Origin::Bind { destination: destination.into(), below: below.into() };
         let expected = [
             ("/my data", bind("/my data", "")),
             ("/my data/sub", bind("/my data", "sub")),
@@ -341,7 +348,8 @@ mod tests {
         let cgroup = Cgroup::default();
         let sources = Sources { spec: &document, bundle: &dir, cgroup: &cgroup, notify: Path::new("/n") };
         let external = |point: &str, from| External { point: point.into(), from };
-        let bind = |destination: &str, below: &str| Origin::Bind { destination: destination.into(), below: below.into() };
+        let bind =
+            |destination: &str, below: &str| Origin::Bind { destination: destination.into(), below: below.into() };
         assert_eq!(sources.of(&external("/data", bind("/data", ""))).unwrap(), dir.join("vol"));
         assert_eq!(sources.of(&external("/data/sub", bind("/data", "sub"))).unwrap(), dir.join("vol/sub"));
         assert_eq!(sources.of(&external("/proc/kcore", Origin::Null)).unwrap(), Path::new("/dev/null"));

@@ -267,7 +267,9 @@ mod tests {
             let whole = len == 0 || len == 3;
             assert_eq!(fields(&bytes[..len]).is_ok(), whole, "{len}");
         }
-        for bad in [&[0x08][..], &[0x0b, 1], &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0xff; 11]] {
+        for bad in
+            [&[0x08][..], &[0x0b, 1], &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &[0xff; 11]]
+        {
             assert!(Response::decode(bad).is_err(), "{bad:?}");
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hilum_sys::namespace::Kind as Namespace;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::client::{Client, Stage};
@@ -40,13 +41,8 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     pub fn load(dirs: &Directories, spec: &Spec) -> Result<Self> {
+        super::refuse(spec)?;
         let namespaces = Namespaces::plan(&spec.linux.namespaces)?;
-        for kind in [Namespace::Mount, Namespace::User, Namespace::Cgroup] {
-            if let Some(join) = namespaces.join(kind) {
-                let (kind, path) = (kind.spec_name(), &join.path);
-                return Err(Error::new(format!("CRIU cannot restore a container into a {kind} namespace ({path})")));
-            }
-        }
         let images = &dirs.images_path;
         Ok(Self { externals: mounts::load(images)?, streams: stdio::load(images)?, namespaces })
     }
@@ -130,15 +126,16 @@ impl Restore<'_> {
         };
         let options = plan(dirs.options(), self.wish, facts);
         let mut terminal = None;
-        let answer = converse(&client, Kind::Restore, &options, |script, response, fd| match (script, response.pid, fd) {
-            ("setup-namespaces", Some(pid), _) => self.namespaces_are_there(pid),
-            ("post-restore", Some(pid), _) => self.record(pid, true),
-            ("orphan-pts-master", _, Some(master)) => {
-                terminal = self.console.deliver(master)?;
-                Ok(())
-            }
-            _ => Ok(()),
-        });
+        let answer =
+            converse(&client, Kind::Restore, &options, |script, response, fd| match (script, response.pid, fd) {
+                ("setup-namespaces", Some(pid), _) => self.namespaces_are_there(pid),
+                ("post-restore", Some(pid), _) => self.record(pid, true),
+                ("orphan-pts-master", _, Some(master)) => {
+                    terminal = self.console.deliver(master)?;
+                    Ok(())
+                }
+                _ => Ok(()),
+            });
         let ended = client.end();
         let answer = answer.map_err(|error| self.dirs.explain(error))?;
         ended?;
@@ -153,6 +150,9 @@ impl Restore<'_> {
     /// The namespaces are made, and nothing is in them yet: what hooks wait for, such as those that set up a network.
     fn namespaces_are_there(&mut self, pid: i32) -> Result<()> {
         self.record(pid, false)?;
+        if self.spec.linux.namespaces.iter().any(|ns| ns.kind == "network" && ns.path.is_empty()) {
+            loopback_up(pid).context("bring up the loopback interface")?;
+        }
         let of = &self.spec.hooks;
         self.hooks_ran = self.hooks_ran || !(of.prestart.is_empty() && of.create_runtime.is_empty());
         hooks::run("prestart", &of.prestart, self.state, Status::Creating, pid)?;
@@ -176,6 +176,20 @@ impl Restore<'_> {
             run_poststop(self.state);
         }
     }
+}
+
+/// CRIU leaves the network namespace empty. In a thread of its own, which enters it.
+fn loopback_up(pid: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/ns/net");
+    let ns = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", &path)?;
+    let enter = || {
+        hilum_sys::namespace::setns(ns.as_fd(), Namespace::Net.flag())?;
+        hilum_sys::socket::loopback_up().map_err(Error::from)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, enter)?;
+        thread.join().map_err(|_| Error::new("the thread has ended"))?
+    })
 }
 
 struct Facts<'f> {
