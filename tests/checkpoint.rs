@@ -250,7 +250,7 @@ fn terminal(listener: &UnixListener) -> OwnedFd {
 #[track_caller]
 fn until(terminal: &OwnedFd, text: &str) {
     let (mut said, mut buffer) = (String::new(), [0; 1024]);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = deadline_in(20);
     while !said.contains(text) {
         assert!(Instant::now() < deadline, "waited in vain for {text:?} in {said:?}");
         match rustix::io::read(terminal, &mut buffer) {

@@ -69,10 +69,7 @@ pub fn make(
 
     let host = cgroup::Host::detect()?;
     let mut systemd = connect(global, &host)?;
-    let driver = match &systemd {
-        None => cgroup::Driver::Files,
-        Some((manager, facts)) => cgroup::Driver::Systemd { bus: manager.bus(), facts, annotations: &spec.annotations },
-    };
+    let driver = driver(systemd.as_ref(), &spec);
     let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
@@ -151,6 +148,13 @@ pub fn connect(global: &Global, host: &cgroup::Host) -> Result<Option<(systemd::
     let mut manager = systemd::Manager::connect(&systemd::Bus::find(whose == Systemd::User)?)?;
     let facts = manager.facts()?;
     Ok(Some((manager, facts)))
+}
+
+pub fn driver<'d>(systemd: Option<&'d (systemd::Manager, systemd::Facts)>, spec: &'d Spec) -> cgroup::Driver<'d> {
+    match systemd {
+        None => cgroup::Driver::Files,
+        Some((manager, facts)) => cgroup::Driver::Systemd { bus: manager.bus(), facts, annotations: &spec.annotations },
+    }
 }
 
 pub fn new_state(spec: &Spec, (id, bundle, rootfs): (&str, &Path, &Path), cgroup: cgroup::Cgroup) -> State {

@@ -8,12 +8,12 @@ use hilum_sys::signal::SignalFd;
 
 use super::checkpoint::{directories, need_root, switches};
 use super::{Global, delete, text};
-use crate::command::creation::new_state;
+use crate::command::creation::{connect, driver, new_state};
 use crate::error::{Context, Error, Result};
 use crate::plan::rootfs;
 use crate::run::console::Console;
+use crate::run::criu;
 use crate::run::criu::restore::{Checkpoint, Restore, Restored, Wish};
-use crate::run::criu::{self};
 use crate::run::{foreground, run_poststart};
 use crate::state::{Container, State, prepare_root};
 use crate::{cgroup, log, spec};
@@ -73,7 +73,10 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     if wish.switches.lazy_pages && !features.lazy_pages {
         return Err(Error::new("--lazy-pages: this kernel lacks what CRIU needs of userfaultfd"));
     }
-    let mut cgroup = cgroup::plan(&cgroup::Host::detect()?, &spec.linux, id, global.rootless)?;
+    let host = cgroup::Host::detect()?;
+    let mut systemd = connect(global, &host)?;
+    let driver = driver(systemd.as_ref(), &spec);
+    let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
@@ -87,6 +90,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
         dirs: &dirs,
         wish: &wish,
         cgroup: &mut cgroup,
+        systemd: systemd.as_mut().map(|(manager, _)| manager),
         container: &container,
         state: &mut state,
         console,

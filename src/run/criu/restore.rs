@@ -15,7 +15,7 @@ use super::options::{Options, Switches};
 use super::protocol::Kind;
 use super::stdio;
 use super::{Directories, EXTERNAL_NET, EXTERNAL_PID, config_file, converse};
-use crate::cgroup;
+use crate::cgroup::{self, systemd::Manager};
 use crate::error::{Context, Error, Result};
 use crate::plan::mount::clean;
 use crate::plan::namespace::Namespaces;
@@ -56,6 +56,7 @@ pub struct Restore<'r> {
     pub dirs: &'r Directories,
     pub wish: &'r Wish,
     pub cgroup: &'r mut cgroup::Plan,
+    pub systemd: Option<&'r mut Manager>,
     pub container: &'r Container,
     pub state: &'r mut State,
     pub console: Console,
@@ -113,9 +114,7 @@ impl Restore<'_> {
         let joins = |kind| namespaces.join(kind).map(|join| join.ns.as_fd());
         let passed: Vec<BorrowedFd<'_>> = [Namespace::Net, Namespace::Pid].into_iter().filter_map(joins).collect();
         let (client, dirs) = Client::start_on(&stage, &passed)?;
-        // What CRIU makes is where CRIU itself is.
-        self.state.cgroup.add(client.pid())?;
-        self.cgroup.install_device_filter()?;
+        self.enter_cgroup(client.pid())?;
         let facts = Facts {
             root: mount_point,
             externals,
@@ -145,6 +144,20 @@ impl Restore<'_> {
         let pidfd = pidfd_open(number, PidfdFlags::empty()).context(format!("pidfd_open {pid}"))?;
         self.record(pid, true)?;
         Ok(Restored { process: Identity::of(pid)?, pidfd, terminal })
+    }
+
+    /// What CRIU makes is where CRIU itself is.
+    fn enter_cgroup(&mut self, pid: i32) -> Result<()> {
+        match self.systemd.as_deref_mut() {
+            None => self.state.cgroup.add(pid)?,
+            Some(manager) => {
+                let started = self.cgroup.start_unit(manager, pid);
+                self.state.cgroup = self.cgroup.cgroup.clone();
+                started?;
+                self.container.save(self.state)?;
+            }
+        }
+        self.cgroup.install_device_filter()
     }
 
     /// The namespaces are made, and nothing is in them yet: what hooks wait for, such as those that set up a network.
