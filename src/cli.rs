@@ -237,7 +237,7 @@ fn criu(command: Command) -> Command {
         .arg(flag("shell-job", "allow a session and a terminal that are the caller's"))
         .arg(flag("file-locks", "dump and restore file locks"))
         .arg(flag("auto-dedup", "free the pages that an earlier image has and this one replaces"))
-        .arg(flag("lazy-pages", "restore first, and bring the memory afterwards"))
+        .arg(flag("lazy-pages", "bring the memory after the restore (refused: not supported)"))
         .arg(
             option("manage-cgroups-mode", "MODE", "soft, full, strict or ignore [default: soft]")
                 .value_parser(["soft", "full", "strict", "ignore"]),
@@ -257,11 +257,8 @@ fn checkpoint() -> Command {
         .arg(flag("leave-running", "let the container go on"))
         .arg(flag("tcp-skip-in-flight", "leave out TCP connections that are not established yet"))
         .arg(flag("link-remap", "allow open files that have been unlinked, by linking them anew"))
-        .arg(option("page-server", "ADDRESS:PORT", "send the memory to a page server, or with --lazy-pages be one"))
-        .arg(
-            option("status-fd", "FD", "write a zero byte to this descriptor when --lazy-pages is ready")
-                .value_parser(clap::value_parser!(i32).range(3..)),
-        )
+        .arg(option("page-server", "ADDRESS:PORT", "send the memory to this page server (criu page-server)"))
+        .arg(option("status-fd", "FD", "for --lazy-pages (refused: not supported)"))
 }
 
 fn restore() -> Command {

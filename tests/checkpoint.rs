@@ -301,7 +301,7 @@ fn a_restore_in_the_foreground_ends_with_the_code_of_the_process() {
     let mut command = c.command(&["restore", "--image-path", &c.path("image"), &c.id]);
     command.stdin(Stdio::null()).stdout(append("out")).stderr(append("err"));
     let runtime = Helper(command.spawn().unwrap());
-    eventually("it runs again", || c.root().join(&c.id).exists() && c.status() == "running");
+    eventually("it runs again", || c.call(&["state", &c.id]).stdout.contains("\"running\""));
     // It is the runtime's own child.
     assert_eq!(status_of(c.pid(), "PPid"), runtime.pid().to_string());
     let own = rustix::process::Pid::from_raw(runtime.pid() as i32).unwrap();
@@ -427,12 +427,24 @@ fn cgroups_are_managed_as_asked() {
     assert_gone(&c);
 }
 
+/// busybox may be without flock: then the host's, with the libraries that it needs.
 #[test]
 fn file_locks_are_kept_when_asked_for() {
     if !criu() {
         return;
     }
-    let c = Container::sh("exec 9> /dev/shm/lock; flock 9; echo locked; while :; do sleep 0.1; done");
+    let c = Container::sh("flock /dev/shm/lock sh -c 'echo locked; sleep 1000'");
+    let flock = Command::new("sh").args(["-c", "command -v flock"]).output().unwrap();
+    let flock = String::from_utf8(flock.stdout).unwrap().trim().to_owned();
+    _ = fs::remove_file(c.rootfs().join("bin/flock"));
+    fs::copy(&flock, c.rootfs().join("bin/flock")).unwrap();
+    let libraries = Command::new("ldd").arg(&flock).output().unwrap();
+    for library in String::from_utf8(libraries.stdout).unwrap().split_whitespace().filter(|word| word.starts_with('/'))
+    {
+        let to = c.rootfs().join(&library[1..]);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(library, to).unwrap();
+    }
     run(&c);
     eventually("it has the lock", || said(&c).contains("locked"));
     checkpoint(&c, &[]).fails("lock");
@@ -504,11 +516,11 @@ fn what_cannot_be_checkpointed_or_restored_is_refused() {
     c.create();
     checkpoint(&c, &[]).fails("Container cannot be checkpointed in created state");
     c.start();
-    restore(&c, &["-d"]).fails("--image-path");
     checkpoint(&c, &["--empty-ns", "ipc"]).fails("--empty-ns");
-    checkpoint(&c, &["--lazy-pages"]).fails("--page-server");
+    checkpoint(&c, &["--lazy-pages"]).fails("--lazy-pages: not supported");
+    restore(&c, &["-d", "--lazy-pages"]).fails("--lazy-pages: not supported");
     checkpoint(&c, &["--page-server", "nowhere"]).fails("ADDRESS:PORT");
-    checkpoint(&c, &["--status-fd", "77", "--lazy-pages", "--page-server", "127.0.0.1:9"]).fails("77");
+    checkpoint(&c, &["--status-fd", "77"]).fails("--status-fd: not supported");
     checkpoint(&c, &["--manage-cgroups-mode", "none"]).fails("none");
     assert_eq!(c.status(), "running");
     fs::create_dir(c.path("image")).unwrap();
@@ -544,8 +556,8 @@ fn a_criu_that_is_missing_old_or_mute_is_named() {
     let c = Container::sleeper();
     c.up();
     let args = ["checkpoint", "--image-path", &c.path("image"), &c.id];
-    // criu_resp: type VERSION, success, version 3.15.
-    let old = fake_criu(&c, r"printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x0f' >&$2; sleep 0.2");
+    // criu_resp: success, version 3.15. (No byte of it is a newline, at which bash would cut the message in two.)
+    let old = fake_criu(&c, r"printf '\x08\x00\x10\x01\x52\x04\x08\x03\x10\x0f' >&$2; sleep 0.2");
     call_with(&c, &args, Some(&old)).fails("criu 3.15.0 is too old; install criu 3.16 or newer");
     let mute = fake_criu(&c, "exit 1");
     call_with(&c, &args, Some(&mute)).fails("criu");
@@ -556,7 +568,7 @@ fn a_criu_that_is_missing_old_or_mute_is_named() {
         fd=$2
         one() { dd bs=65536 count=1 <&$fd 2>/dev/null | od -An -tx1 | tr -d ' \n'; }
         case $(one) in
-        080a) printf '\x08\x0a\x10\x01\x52\x04\x08\x04\x10\x01' >&$fd ;;
+        080a) printf '\x08\x00\x10\x01\x52\x04\x08\x04\x10\x01' >&$fd ;;
         0809*) printf '\x08\x09\x10\x01' >&$fd ;;
         *) printf '\x08\x01\x10\x00\x38\x16' >&$fd ;;
         esac
@@ -599,36 +611,4 @@ fn memory_can_go_to_a_page_server() {
     counts_beyond(&c, before);
     assert_counted_without_a_gap(&c);
     c.finish();
-}
-
-#[test]
-fn memory_can_follow_a_restore() {
-    if !criu() || !has("uffd-noncoop") {
-        return;
-    }
-    let c = Container::sh(COUNTER);
-    run(&c);
-    counts_beyond(&c, 1);
-    let (image, port) = (c.path("image"), 20000 + (std::process::id() + 7) % 20000);
-    let address = format!("127.0.0.1:{port}");
-    // Serves the pages until all have been fetched.
-    let flags = ["--lazy-pages", "--page-server", &address];
-    let mut dump = c.command(&[&["checkpoint", "--image-path", &image][..], &flags, &[&c.id]].concat());
-    let dump = Helper(dump.stdout(Stdio::null()).stderr(File::create(c.path("dump.err")).unwrap()).spawn().unwrap());
-    let listening = format!("0100007F:{port:04X}");
-    eventually("the pages can be fetched", || read(Path::new("/proc/net/tcp")).contains(&listening));
-    let mut fetch = Command::new("criu");
-    let fetch = fetch.args(["lazy-pages", "--images-dir", &image, "--page-server", "--address", "127.0.0.1", "--port"]);
-    let fetch = Helper(fetch.arg(port.to_string()).stdout(Stdio::null()).spawn().unwrap());
-    eventually("the fetcher is there", || Path::new(&image).join("lazy-pages.socket").exists());
-    let before = counted(&c);
-    let id = format!("{}-lazy", c.id);
-    c.write_config();
-    call(&c, &["restore", "-d", "--image-path", &image, "--lazy-pages", &id]).ok();
-    counts_beyond(&c, before + 2);
-    assert_eq!(fetch.exit_code(), 0);
-    assert_eq!(dump.exit_code(), 0, "{}", read(Path::new(&c.path("dump.err"))));
-    assert_counted_without_a_gap(&c);
-    c.call(&["delete", "--force", &id]).ok();
-    assert_gone(&c);
 }

@@ -30,6 +30,9 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 fn wish(args: &ArgMatches) -> Result<dump::Wish> {
+    if args.contains_id("status-fd") {
+        return Err(Error::new("--status-fd: not supported").hint("it has a meaning with --lazy-pages only"));
+    }
     let wish = dump::Wish {
         switches: switches(args)?,
         leave_running: args.get_flag("leave-running"),
@@ -38,21 +41,9 @@ fn wish(args: &ArgMatches) -> Result<dump::Wish> {
         link_remap: args.get_flag("link-remap"),
         parent: text(args, "parent-path").filter(|path| !path.is_empty()).map(String::from),
         page_server: text(args, "page-server").map(page_server).transpose()?,
-        status_fd: args.get_one::<i32>("status-fd").copied(),
     };
     if wish.parent.as_deref().is_some_and(|path| Path::new(path).is_absolute()) {
         return Err(Error::new("--parent-path must be relative").hint("it is relative to --image-path"));
-    }
-    if wish.switches.lazy_pages && (wish.pre_dump || wish.page_server.is_none()) {
-        return Err(Error::new("--lazy-pages: needs --page-server ADDRESS:PORT to listen at, and no --pre-dump"));
-    }
-    if let Some(fd) = wish.status_fd {
-        if !wish.switches.lazy_pages {
-            return Err(Error::new("--status-fd: has a meaning with --lazy-pages only"));
-        }
-        rustix::io::fcntl_getfd(hilum_sys::process::borrow(fd))
-            .map_err(Error::from)
-            .context(format!("--status-fd: file descriptor {fd}"))?;
     }
     if wish.switches.auto_dedup && wish.parent.is_none() {
         return Err(Error::new("--auto-dedup: has a meaning with --parent-path only"));
@@ -82,6 +73,10 @@ fn page_server(text: &str) -> Result<(String, u16)> {
 
 /// What both commands have.
 pub fn switches(args: &ArgMatches) -> Result<Switches> {
+    if args.get_flag("lazy-pages") {
+        return Err(Error::new("--lazy-pages: not supported")
+            .hint("a transfer of pages that fails would leave a container that can neither go on nor be killed"));
+    }
     for kind in texts(args, "empty-ns") {
         // It is so always, and no other can be (CRIU).
         if kind != "network" {
@@ -94,7 +89,6 @@ pub fn switches(args: &ArgMatches) -> Result<Switches> {
         shell_job: args.get_flag("shell-job"),
         file_locks: args.get_flag("file-locks"),
         auto_dedup: args.get_flag("auto-dedup"),
-        lazy_pages: args.get_flag("lazy-pages"),
         cgroups: match text(args, "manage-cgroups-mode") {
             Some("full") => CgroupMode::Full,
             Some("strict") => CgroupMode::Strict,

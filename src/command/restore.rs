@@ -69,10 +69,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
     let console = Console::plan(terminal, detach, text(args, "console-socket").map(Path::new))?;
     let checkpoint = Checkpoint::load(&dirs, &spec)?;
-    let features = criu::probe()?;
-    if wish.switches.lazy_pages && !features.lazy_pages {
-        return Err(Error::new("--lazy-pages: this kernel lacks what CRIU needs of userfaultfd"));
-    }
+    criu::probe()?;
     let host = cgroup::Host::detect()?;
     let mut systemd = connect(global, &host)?;
     let driver = driver(systemd.as_ref(), &spec);

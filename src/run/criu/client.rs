@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hilum_sys::mount::{MountAttr, mount_setattr};
 use hilum_sys::namespace::{Kind, unshare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Access, access};
-use rustix::io::{FdFlags, fcntl_setfd, retry_on_intr};
-use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
+use rustix::fs::{Access, Mode, OFlags, access, open};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind_recursive, mount_change, mount_remount};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
     SocketType, recvmsg, send, socketpair,
@@ -38,6 +39,8 @@ pub struct Stage<'s> {
     pub dirs: &'s Directories,
     pub rootfs: &'s Path,
     pub mount_point: &'s Path,
+    /// root.readonly: the one flag that CRIU takes from here and not from the checkpoint.
+    pub readonly: bool,
     /// The name of the session keyring that the restored processes get.
     pub keyring: CString,
 }
@@ -164,11 +167,28 @@ impl Stage<'_> {
         let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         mount_change("/", flags).context("untie the mounts from the host's")?;
         mount_bind_recursive(self.rootfs, self.mount_point).at("mount the root file system on", self.mount_point)?;
+        if self.readonly {
+            make_readonly(self.mount_point).at("make read-only", self.mount_point)?;
+        }
         match hilum_sys::process::join_session_keyring(&self.keyring) {
             // A kernel without keyrings has nothing to inherit.
-            Ok(()) | Err(rustix::io::Errno::NOSYS) => Ok(()),
+            Ok(()) | Err(Errno::NOSYS) => Ok(()),
             Err(errno) => Err(errno).context("join a new session keyring"),
         }
+    }
+}
+
+fn make_readonly(mount_point: &Path) -> rustix::io::Result<()> {
+    let mount = open(mount_point, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let set = u64::from(MountFlags::RDONLY.bits());
+    match mount_setattr(mount.as_fd(), false, &MountAttr { set, ..MountAttr::default() }) {
+        // Before Linux 5.12; what is not named is cleared.
+        Err(Errno::NOSYS) => {
+            let kept = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            let kept = MountFlags::from_bits_truncate(rustix::fs::statvfs(mount_point)?.f_flag.bits() as u32) & kept;
+            mount_remount(mount_point, MountFlags::BIND | MountFlags::RDONLY | kept, c"")
+        }
+        other => other,
     }
 }
 

@@ -24,8 +24,6 @@ pub struct Wish {
     pub link_remap: bool,
     pub parent: Option<String>,
     pub page_server: Option<(String, u16)>,
-    /// Where to say that the pages can be fetched.
-    pub status_fd: Option<i32>,
 }
 
 pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directories, features: Features) -> Result<()> {
@@ -51,11 +49,7 @@ pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directorie
     let kind = if wish.pre_dump { Kind::PreDump } else { Kind::Dump };
 
     let client = Client::start()?;
-    let mut status_fd = wish.status_fd;
-    let dumped = converse(&client, kind, &options, |script, _, _| match script {
-        "status-ready" => status_fd.take().map_or(Ok(()), say_ready),
-        _ => Ok(()),
-    });
+    let dumped = converse(&client, kind, &options, |_, _, _| Ok(()));
     // After a pre-dump CRIU would take another request: it says no when there is none, which is no failure.
     let ended = client.end();
     dumped.map_err(|error| dirs.explain(error))?;
@@ -104,9 +98,6 @@ fn refuse(wish: &Wish, features: Features) -> Result<()> {
         return Err(Error::new("--pre-dump, --parent-path: this kernel cannot track changes of memory for CRIU")
             .hint("it needs CONFIG_MEM_SOFT_DIRTY"));
     }
-    if wish.switches.lazy_pages && !features.lazy_pages {
-        return Err(Error::new("--lazy-pages: this kernel lacks what CRIU needs of userfaultfd"));
-    }
     Ok(())
 }
 
@@ -126,12 +117,6 @@ fn joined(spec: &Spec, pid: i32) -> Result<Vec<(Namespace, u64)>> {
         }
     }
     Ok(found)
-}
-
-/// A zero byte, as CRIU itself writes to such a descriptor.
-fn say_ready(fd: i32) -> Result<()> {
-    let fd = hilum_sys::process::adopt(fd).map_err(Error::from).context("--status-fd")?;
-    rustix::io::write(&fd, &[0]).map(drop).context("write to --status-fd")
 }
 
 #[cfg(test)]
@@ -177,13 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_reason() {
-        let all = Features { mem_track: true, lazy_pages: true };
-        refuse(&Wish { pre_dump: true, ..Wish::default() }, all).unwrap();
-        let pre_dump = Wish { pre_dump: true, ..Wish::default() };
-        assert!(refuse(&pre_dump, Features::default()).unwrap_err().to_string().starts_with("--pre-dump"));
-        let mut lazy = Wish::default();
-        lazy.switches.lazy_pages = true;
-        assert!(refuse(&lazy, Features::default()).unwrap_err().to_string().starts_with("--lazy-pages"));
+    fn what_this_kernel_cannot_do_is_refused() {
+        let wish = Wish { pre_dump: true, ..Wish::default() };
+        refuse(&wish, Features { mem_track: true }).unwrap();
+        let error = refuse(&wish, Features::default()).unwrap_err().to_string();
+        assert!(error.starts_with("--pre-dump, --parent-path: this kernel cannot"), "{error}");
     }
 }

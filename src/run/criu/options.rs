@@ -24,7 +24,6 @@ pub struct Switches {
     pub shell_job: bool,
     pub file_locks: bool,
     pub auto_dedup: bool,
-    pub lazy_pages: bool,
     pub cgroups: CgroupMode,
 }
 
@@ -128,7 +127,6 @@ impl Options {
         }
         text(&mut m, 44, self.freeze_cgroup.as_deref());
         m.flag(46, self.tcp_skip_in_flight);
-        m.flag(48, self.switches.lazy_pages);
         m.flag(50, true); // a terminal whose master is outside
         text(&mut m, 51, self.config_file.as_deref());
         text(&mut m, 53, self.lsm_profile.as_deref());

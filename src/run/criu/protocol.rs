@@ -20,8 +20,6 @@ pub enum Kind {
 pub struct Features {
     /// To see which pages have been written to since the last dump.
     pub mem_track: bool,
-    /// To restore first and bring the pages afterwards.
-    pub lazy_pages: bool,
 }
 
 /// A message in the making.
@@ -96,7 +94,6 @@ pub fn version() -> Vec<u8> {
 pub fn feature_check() -> Vec<u8> {
     let mut features = Message::default();
     features.flag(1, true);
-    features.flag(2, true);
     let mut message = request(Kind::FeatureCheck);
     message.message(5, features);
     message.into_bytes()
@@ -143,10 +140,8 @@ impl Response {
                 (7, Value::Number(errno)) => it.errno = errno as i32,
                 (8, Value::Bytes(features)) => {
                     for field in fields(features)? {
-                        match field {
-                            (1, Value::Number(value)) => it.features.mem_track = value != 0,
-                            (2, Value::Number(value)) => it.features.lazy_pages = value != 0,
-                            _ => {}
+                        if let (1, Value::Number(value)) = field {
+                            it.features.mem_track = value != 0;
                         }
                     }
                 }

@@ -109,7 +109,8 @@ impl Restore<'_> {
 
     fn processes(&mut self, mount_point: &Path, externals: Vec<(String, PathBuf)>) -> Result<Restored> {
         let keyring = CString::new(format!("_ses.{}", self.state.id)).map_err(|_| Error::new("the id holds a NUL"))?;
-        let stage = Stage { dirs: self.dirs, rootfs: &self.state.rootfs, mount_point, keyring };
+        let readonly = self.spec.root.as_ref().is_some_and(|root| root.readonly);
+        let stage = Stage { dirs: self.dirs, rootfs: &self.state.rootfs, mount_point, readonly, keyring };
         let namespaces = &self.checkpoint.namespaces;
         let joins = |kind| namespaces.join(kind).map(|join| join.ns.as_fd());
         let passed: Vec<BorrowedFd<'_>> = [Namespace::Net, Namespace::Pid].into_iter().filter_map(joins).collect();
