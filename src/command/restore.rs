@@ -51,15 +51,15 @@ struct Made {
 }
 
 fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
-    let id = super::id(args)?;
-    if global.root.join(id).exists() {
-        return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
-    }
     let wish = Wish {
         switches: switches(args)?,
         lsm_profile: text(args, "lsm-profile").map(String::from),
         lsm_mount_context: text(args, "lsm-mount-context").map(String::from),
     };
+    let id = super::id(args)?;
+    if global.root.join(id).exists() {
+        return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
+    }
     // Relative to where the caller is, whatever the bundle is.
     let dirs = directories(args, "restore.log", false)?;
     let bundle = text(args, "bundle").filter(|path| !path.is_empty()).unwrap_or(".");
