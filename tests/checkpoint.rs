@@ -240,6 +240,31 @@ fn joined_namespaces_are_joined_again() {
     c.finish();
 }
 
+#[test]
+fn a_joined_pid_namespace_is_joined_again() {
+    if !criu() {
+        return;
+    }
+    // As the first process of the namespace, it waits for orphans.
+    let sandbox = Container::sh("while :; do sleep 0.05; done");
+    sandbox.up();
+    let c = Container::sh(COUNTER).join("pid", proc(sandbox.pid(), "ns/pid"));
+    run(&c);
+    counts_beyond(&c, 1);
+    let pids = status_of(c.pid(), "NSpid");
+    let inner = pids.split_whitespace().last().unwrap();
+    checkpoint(&c, &[]).ok();
+    let exists = format!("test -e /proc/{inner}");
+    eventually("its pid is free", || sandbox.call(&["exec", &sandbox.id, "sh", "-c", &exists]).code != 0);
+    let before = counted(&c);
+    restore(&c, &["-d"]).ok();
+    counts_beyond(&c, before);
+    assert_eq!(ns(c.pid(), "pid"), ns(sandbox.pid(), "pid"));
+    assert_eq!(status_of(c.pid(), "NSpid").split_whitespace().last(), Some(inner));
+    c.finish();
+    sandbox.finish();
+}
+
 /// The master of the terminal that comes to the socket.
 fn terminal(listener: &UnixListener) -> OwnedFd {
     let (_, fd) = receive_fd(listener);
@@ -370,6 +395,23 @@ fn it_may_be_left_running() {
     c.call(&["resume", &c.id]).ok();
     counts_beyond(&c, counted(&c));
     assert_counted_without_a_gap(&c);
+    c.finish();
+}
+
+#[test]
+fn what_exec_has_started_is_not_saved_and_that_is_said() {
+    if !criu() {
+        return;
+    }
+    let c = Container::sh(COUNTER);
+    run(&c);
+    c.call(&["exec", "-d", "--pid-file", &c.path("pid"), &c.id, "sleep", "1000"]).ok();
+    let pid = read(Path::new(&c.path("pid")));
+    let out = checkpoint(&c, &[]).ok();
+    assert!(out.stderr.contains(&format!("not saved: process {pid}")), "{out:?}");
+    restore(&c, &["-d"]).ok();
+    let list = c.call(&["exec", &c.id, "ps"]).ok().stdout;
+    assert!(list.contains("echo") && !list.contains("sleep 1000"), "{list}");
     c.finish();
 }
 

@@ -117,10 +117,13 @@ impl Client {
         let mut buf = vec![0; ROOM];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let got = retry_on_intr(|| {
-            recvmsg(socket, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        })
-        .context("receive from criu")?;
+        let got = loop {
+            match recvmsg(socket, &mut [IoSliceMut::new(&mut buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+                // It ended with a request of ours unread. That is told once, and before what it still had to say.
+                Err(Errno::CONNRESET | Errno::INTR) => {}
+                other => break other.context("receive from criu")?,
+            }
+        };
         if got.flags.contains(ReturnFlags::TRUNC) {
             return Err(Error::new("receive from criu: a message of more than its size"));
         }

@@ -1,5 +1,6 @@
 //! The dump: what is told to CRIU about a container that runs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hilum_sys::namespace::Kind as Namespace;
@@ -11,6 +12,7 @@ use super::protocol::{Features, Kind};
 use super::stdio::{self, Streams};
 use super::{Directories, EXTERNAL_NET, EXTERNAL_PID, config_file, converse};
 use crate::error::{Context, Error, Result};
+use crate::log;
 use crate::spec::config::Spec;
 use crate::state::State;
 
@@ -36,6 +38,7 @@ pub fn dump(state: &State, spec: &Spec, pid: i32, wish: &Wish, dirs: &Directorie
         mounts::save(&dirs.images_path, &externals)?;
         stdio::save(&dirs.images_path, &streams.names)?;
     }
+    warn_of_others(&parents(&state.cgroup.pids()?), pid);
     let facts = Facts {
         pid,
         rootfs: &state.rootfs,
@@ -101,6 +104,31 @@ fn refuse(wish: &Wish, features: Features) -> Result<()> {
     Ok(())
 }
 
+/// What `exec` has started has its parent outside, and CRIU follows the tree of the first process.
+fn warn_of_others(parents: &BTreeMap<i32, i32>, first: i32) {
+    let others: Vec<String> = outside_of_tree(parents, first).iter().map(i32::to_string).collect();
+    if !others.is_empty() {
+        log::warn(&format!("checkpoint: started by exec, and therefore not saved: process {}", others.join(", ")));
+    }
+}
+
+fn parents(pids: &[i32]) -> BTreeMap<i32, i32> {
+    let parent = |pid: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        Some((*pid, status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?))
+    };
+    pids.iter().filter_map(parent).collect()
+}
+
+fn outside_of_tree(parents: &BTreeMap<i32, i32>, first: i32) -> Vec<i32> {
+    let belongs = |pid: i32| {
+        let chain = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
+        // A pid that is reused meanwhile could close a circle.
+        chain.take(parents.len() + 1).any(|pid| pid == first)
+    };
+    parents.keys().copied().filter(|pid| !belongs(*pid)).collect()
+}
+
 /// The joined network and pid namespaces. CRIU leaves the others' content in the images, where a restore that joins them
 /// again has no use for it.
 fn joined(spec: &Spec, pid: i32) -> Result<Vec<(Namespace, u64)>> {
@@ -159,6 +187,12 @@ mod tests {
             ..Options::default()
         };
         assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn a_process_whose_parents_are_not_the_containers_is_not_in_its_tree() {
+        let parents = BTreeMap::from([(10, 1), (11, 10), (12, 11), (20, 7), (21, 20), (30, 31), (31, 30)]);
+        assert_eq!(outside_of_tree(&parents, 10), [20, 21, 30, 31]);
     }
 
     #[test]
