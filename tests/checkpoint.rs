@@ -105,11 +105,14 @@ fn a_detached_container_goes_on_where_it_was() {
         let c = Container::sh(COUNTER).on(host);
         run(&c);
         counts_beyond(&c, 3);
+        // In the view of pure v2 on a hybrid host, a container is in the root of the others, and CRIU would save all of the
+        // host's cgroups, those of other tests among them.
+        let mode = ["--manage-cgroups-mode", if host == Host::plain() { "soft" } else { "ignore" }];
         for _ in 0..2 {
-            checkpoint(&c, &[]).ok();
+            checkpoint(&c, &mode).ok();
             assert_gone(&c);
             let before = counted(&c);
-            restore(&c, &["-d", "--pid-file", &c.path("pid")]).ok();
+            restore(&c, &[&["-d", "--pid-file", &c.path("pid")], &mode[..]].concat()).ok();
             counts_beyond(&c, before + 2);
         }
         let (state, pid) = (c.state(), c.pid());

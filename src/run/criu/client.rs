@@ -102,7 +102,11 @@ impl Client {
 
     pub fn send(&self, request: &[u8]) -> Result<()> {
         let socket = self.socket.as_ref().ok_or_else(|| Error::new("criu: no connection"))?;
-        retry_on_intr(|| send(socket, request, SendFlags::NOSIGNAL)).map(drop).context("send a request to criu")
+        match retry_on_intr(|| send(socket, request, SendFlags::NOSIGNAL)) {
+            // It has ended: its last words, which are read next, say why.
+            Ok(_) | Err(Errno::PIPE) => Ok(()),
+            Err(errno) => Err(errno).context("send a request to criu"),
+        }
     }
 
     /// The next message, with the descriptor that came with it.
