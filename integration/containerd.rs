@@ -1,6 +1,7 @@
 //! containerd through its shim io.containerd.runc.v2, as `ctr` drives it. The daemon is also that of cri.rs.
 
 use crate::common::*;
+use crate::engine::limits::parent;
 use crate::{Group, Test};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,14 +119,18 @@ struct Task {
     id: String,
 }
 
-fn flags() -> [&'static str; 4] {
-    ["--runtime", "io.containerd.runc.v2", "--runc-binary", program()]
+fn flags(id: &str) -> Vec<&str> {
+    let mut flags = vec!["--runtime", "io.containerd.runc.v2", "--runc-binary", program()];
+    if systemd() {
+        flags.extend(["--runc-systemd-cgroup", "--cgroup", format!("{}:ctr:{id}", parent("ctr")).leak()]);
+    }
+    flags
 }
 
 impl Task {
     fn start(containerd: &'static Containerd, id: &str, more: &[&str], cmd: &[&str]) -> Task {
         let task = Task { ctr: &containerd.ctr, id: id.to_owned() };
-        containerd.ctr.ok(&[&["run", "--detach"], &flags()[..], more, &[image::NAME, id], cmd].concat());
+        containerd.ctr.ok(&[&["run", "--detach"], &flags(id)[..], more, &[image::NAME, id], cmd].concat());
         task
     }
 
@@ -157,16 +162,17 @@ impl Drop for Task {
 
 fn run_in_the_foreground(c: &'static Containerd) {
     let script = ["sh", "-c", "echo out; echo err >&2; exit 3"];
-    let out = c.ctr.call(&[&["run", "--rm"], &flags()[..], &[image::NAME, "foreground"], &script].concat());
+    let out = c.ctr.call(&[&["run", "--rm"], &flags("foreground")[..], &[image::NAME, "foreground"], &script].concat());
     assert_eq!((out.code, out.stdout.as_str()), (3, "out\n"), "{}", out.stderr);
     assert!(out.stderr.contains("err"), "{}", out.stderr);
-    let out = c.ctr.call(&[&["run", "--rm"], &flags()[..], &[image::NAME, "missing", "/no/such/program"]].concat());
+    let out =
+        c.ctr.call(&[&["run", "--rm"], &flags("missing")[..], &[image::NAME, "missing", "/no/such/program"]].concat());
     assert!(out.code == 1 && out.stderr.contains("no such file or directory"), "{out:?}");
     assert_eq!(c.ctr.ok(&["containers", "list", "--quiet"]), "");
 }
 
 fn run_on_a_terminal(c: &'static Containerd) {
-    let words = [&["run", "--rm", "--tty"], &flags()[..], &[image::NAME, "terminal", "sh"]].concat();
+    let words = [&["run", "--rm", "--tty"], &flags("terminal")[..], &[image::NAME, "terminal", "sh"]].concat();
     let out = c.ctr.on_terminal(&words, "echo $((40+2)) $(tty)\nexit 4\n");
     assert!(out.stdout.contains("42 /dev/"), "{}", out.stdout);
     assert_eq!(out.code, 4, "{}", out.stdout);

@@ -5,12 +5,15 @@ use crate::containerd::{self, Containerd, KUBERNETES};
 use crate::{Group, Test};
 use std::cell::RefCell;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 struct Cri {
     containerd: &'static Containerd,
-    client: Client,
+    /// cri.py: what it reads, and what it writes. Started once, as Python is slow to start.
+    client: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
 static CRI: Lazy<Cri> = Lazy::new();
@@ -53,17 +56,24 @@ fn start(containerd: &'static Containerd) -> Cri {
     fs::write(top.join("cri.proto"), include_str!("cri.proto")).unwrap();
     fs::write(top.join("cri.py"), include_str!("cri.py")).unwrap();
     run(Command::new("protoc").args(["--python_out=.", "cri.proto"]).current_dir(&top)).ok();
-    let client = Client::new(&[PYTHON, top.join("cri.py").to_str().unwrap(), &containerd.socket]);
-    Cri { containerd, client }
+    let limit = LIMIT * patience();
+    let mut python = Command::new(PYTHON);
+    python.arg(top.join("cri.py")).arg(&containerd.socket).arg(limit.as_secs().to_string());
+    // It ends with its input, at the latest when this process does.
+    let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let client = (python.stdin.take().unwrap(), BufReader::new(python.stdout.take().unwrap()));
+    Cri { containerd, client: Mutex::new(client) }
 }
 
 impl Cri {
     fn call(&self, method: &str, request: &Value) -> Result<Value, String> {
-        let out = self.client.call_with(&[method], &request.to_string());
-        match out.code {
-            0 => Ok(serde_json::from_str(&out.stdout).unwrap()),
-            _ => Err(out.stderr),
-        }
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(client.0, "{}", json!([method, request])).unwrap();
+        let mut line = String::new();
+        client.1.read_line(&mut line).unwrap();
+        let (answer, error): (Value, Option<String>) =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("cri.py says {line:?}: {e}"));
+        error.map_or(Ok(answer), Err)
     }
 
     #[track_caller]
@@ -171,7 +181,8 @@ impl Container {
     /// Exit code, standard output, standard error.
     #[track_caller]
     fn exec(&self, cmd: &[&str]) -> (i64, String, String) {
-        let answer = self.cri.ok("ExecSync", &json!({ "container_id": self.id, "cmd": cmd, "timeout": 20 }));
+        let answer =
+            self.cri.ok("ExecSync", &json!({ "container_id": self.id, "cmd": cmd, "timeout": 20 * patience() }));
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
         (answer["exit_code"].as_i64().unwrap_or(0), text("stdout"), text("stderr"))
     }
@@ -352,7 +363,7 @@ fn ends_and_logs(cri: &'static Cri) {
     assert!(fs::read_link(proc(pid, "exe")).is_err());
     // The shim watches for this from the moment that start has returned: not at once.
     let hungry = pod.container_with(
-        "sleep 0.5; exec tail /dev/zero",
+        &format!("{}; exec tail /dev/zero", a_moment()),
         json!({ "namespace_options": own_pids() }),
         json!({ "memory_limit_in_bytes": 16_777_216 }),
     );

@@ -1,6 +1,7 @@
 //! Docker: a daemon of the suite's own, with the runtime under test as its runtime `hilum`.
 
 use crate::common::*;
+use crate::engine::limits::parent;
 use crate::engine::{Engine, Kind, tests};
 use crate::{Group, Test};
 use std::fs;
@@ -22,15 +23,17 @@ pub fn group() -> Group {
             attach_to_a_terminal, copies_in_and_out, commit;
         confine: capabilities, read_only_root, volumes, devices, devices_are_refused, ulimits, seccomp,
             no_new_privileges, init_process, privileged, sysctl_and_shm_size;
-        limits: limits, pids_limit_holds, out_of_memory, update, pause_and_resume, stats, top, cgroup_parent;
+        limits: limits, pids_limit_holds, out_of_memory, update, pause_and_resume, stats, top, cgroup_parent,
+            systemd_has_the_unit;
         exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, privileged, terminal, failures;
         life: kill_sends_the_signal, kill_ends_it, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
             restarts_after_a_crash, health;
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host, pod_by_hand
     ];
-    let own: [Test<Docker>; 3] = [
+    let own: [Test<Docker>; 4] = [
         ("has_the_runtime", has_the_runtime),
+        ("annotations", annotations),
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("nothing_is_left", nothing_is_left),
     ];
@@ -57,17 +60,15 @@ fn start() -> Docker {
     let path = |name: &str| top.join(name).to_str().unwrap().to_owned();
     let socket = format!("unix://{}", path("sock"));
     let driver = if systemd() { "systemd" } else { "cgroupfs" };
-    let mut config = json!({
+    let config = json!({
         "runtimes": { "hilum": { "path": program() } },
         "data-root": path("data"),
         "exec-root": exec_root,
         "pidfile": path("pid"),
         "hosts": [socket],
         "exec-opts": [format!("native.cgroupdriver={driver}")],
+        "cgroup-parent": parent("docker"),
     });
-    if !systemd() {
-        config["cgroup-parent"] = json!(format!("/{}/docker", unique()));
-    }
     let file = path("daemon.json");
     fs::write(&file, config.to_string()).unwrap();
 
@@ -105,6 +106,20 @@ fn the_runtime_has_the_container(docker: &'static Docker) {
     let id = c.id.clone();
     drop(c);
     assert_eq!(state_root(docker, &id), None);
+}
+
+/// An annotation reaches the runtime, which tells it to whoever asks.
+fn annotations(docker: &'static Docker) {
+    let version = docker.engine.client.ok(&["version", "--format", "{{.Server.Version}}"]);
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    if major < 24 {
+        skip(&format!("Docker {version} has no --annotation: 24 has"));
+        return;
+    }
+    let c = docker.engine.sleeper("--annotation org.example.asked=yes");
+    let root = state_root(docker, &c.id).expect("a state directory");
+    let state = runtime_state(&root, &c.id);
+    assert_eq!(state["annotations"]["org.example.asked"], "yes", "{state:#}");
 }
 
 /// The directory for which the shim says `--root`.

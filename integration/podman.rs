@@ -1,6 +1,7 @@
 //! podman of root, and buildah: no daemon, conmon calls the runtime.
 
 use crate::common::*;
+use crate::engine::limits::parent;
 use crate::engine::{Engine, Kind, Running, tests};
 use crate::{Group, Test};
 use std::fs;
@@ -15,7 +16,7 @@ pub fn group() -> Group {
             attach_to_a_terminal, copies_in_and_out, commit;
         confine: capabilities, read_only_root, volumes, devices, ulimits, seccomp, no_new_privileges, init_process,
             privileged, sysctl_and_shm_size;
-        limits: limits, pids_limit_holds, update, pause_and_resume, stats, top, cgroup_parent;
+        limits: limits, pids_limit_holds, update, pause_and_resume, stats, top, cgroup_parent, systemd_has_the_unit;
         exec: joins_the_container, input_output_and_exit_code, user_directory_and_environment, privileged, terminal, failures;
         life: kill_sends_the_signal, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
             restarts_after_a_crash, health;
@@ -40,6 +41,9 @@ pub fn group() -> Group {
     group.add("buildah", buildah);
     group
 }
+
+/// systemd would run health checks outside of this suite's namespaces, in the host's own podman.
+pub const NO_TIMERS: (&str, &str) = ("DISABLE_HC_SYSTEMD", "true");
 
 /// What podman and buildah have in common: where their things are.
 pub fn storage(top: &str) -> [String; 6] {
@@ -90,10 +94,10 @@ fn start() -> Engine {
     client.words.extend(storage(top));
     client.words.extend(["--cgroup-manager", if systemd() { "systemd" } else { "cgroupfs" }].map(str::to_owned));
     client.env.push(("CONTAINERS_CONF".to_owned(), conf));
+    client.env.push((NO_TIMERS.0.to_owned(), NO_TIMERS.1.to_owned()));
     println!("podman {}", client.ok(&["version", "--format", "{{.Client.Version}}"]));
     client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
-    let parent = if systemd() { String::new() } else { format!(" --cgroup-parent /{}/podman", unique()) };
-    Engine { kind: Kind::Podman, client, flags: format!("--pull never{parent}").leak() }
+    Engine { kind: Kind::Podman, client, flags: format!("--pull never --cgroup-parent {}", parent("podman")).leak() }
 }
 
 /// podman leaves the runtime's state directory to the runtime.

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
-use crate::podman::{configuration, storage};
+use crate::podman::{NO_TIMERS, configuration, storage};
 use crate::{Group, Test};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -80,7 +80,7 @@ fn start() -> Engine {
     client.words.extend(drop_root.map(str::to_owned));
     client.words.extend(["podman", "--runtime", program(), "--cgroup-manager", "cgroupfs"].map(str::to_owned));
     client.words.extend(storage(top));
-    for (name, value) in [("HOME", top), ("XDG_RUNTIME_DIR", &runtime_dir), ("CONTAINERS_CONF", &conf)] {
+    for (name, value) in [("HOME", top), ("XDG_RUNTIME_DIR", &runtime_dir), ("CONTAINERS_CONF", &conf), NO_TIMERS] {
         client.env.push((name.to_owned(), value.to_owned()));
     }
     println!("podman {} of uid {USER}", client.ok(&["version", "--format", "{{.Client.Version}}"]));

@@ -3,6 +3,7 @@
 //! whose parent ends (daemons, shims, containers), and when the inner one has ended, or on a signal, kills what is
 //! left, pid by pid, and removes its cgroups and files.
 
+use crate::common::host::deadline_in;
 use crate::common::{self, kernel::cgroups_named, read};
 use hilum_sys::signal::SignalFd;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_child_subreaper, wait};
@@ -51,6 +52,10 @@ pub fn run() -> ExitCode {
     let name = dir.path().file_name().expect("a name").to_string_lossy().into_owned();
     thaw(&name);
     kill_descendants();
+    if common::systemd() {
+        // Slices stay when all that was in them has ended.
+        _ = Command::new("systemctl").args(["stop", &format!("*{name}*")]).status();
+    }
     remove_cgroups(&name);
     if std::env::var_os("HILUM_INTEGRATION_KEEP").is_some() {
         eprintln!("integration: kept: {}", dir.keep().display());
@@ -82,7 +87,7 @@ fn thaw(name: &str) {
 }
 
 fn kill_descendants() {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = deadline_in(20);
     loop {
         let left = descendants();
         if left.is_empty() || Instant::now() > deadline {
@@ -124,7 +129,7 @@ fn descendants() -> Vec<i32> {
 }
 
 fn remove_cgroups(name: &str) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = deadline_in(5);
     while !cgroups_named(name).iter().all(|dir| fs::remove_dir(dir).is_ok()) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }

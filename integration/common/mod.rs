@@ -9,7 +9,7 @@ pub mod image;
 pub mod kernel;
 mod process;
 
-pub use host::{Host, LIMIT, Out, eventually, read};
+pub use host::{Host, LIMIT, Out, eventually, patience, read};
 pub use kernel::{cgroup_of, mount_at, mounts_of, ns, own_ns, proc, status_of};
 pub use process::*;
 pub use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Clients and daemons as processes of the suite.
 
-use super::host::wait_within;
+use super::host::{deadline_in, patience, wait_within};
 use super::{LIMIT, Out, dir, rustix_pid};
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -35,6 +35,11 @@ pub fn run_with(command: &mut Command, input: &str) -> Out {
         String::from_utf8_lossy(&bytes).into_owned()
     };
     Out { code, stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The command of a container that gives its client time to look on.
+pub fn a_moment() -> String {
+    format!("sleep {}", 0.5 * f64::from(patience()))
 }
 
 /// A client's program, with what every call of it has.
@@ -132,7 +137,7 @@ impl Daemon {
         command.args(&words[1..]).current_dir("/").stdin(Stdio::null());
         let child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn();
         let mut daemon = Daemon { child: child.unwrap_or_else(|e| panic!("{words:?}: {e}")), log };
-        let deadline = std::time::Instant::now() + LIMIT;
+        let deadline = deadline_in(LIMIT.as_secs());
         while !ready() {
             let ended = daemon.child.try_wait().unwrap();
             let late = std::time::Instant::now() > deadline;

@@ -105,7 +105,7 @@ pub fn logs(e: &'static Engine) {
 pub fn attach(e: &'static Engine) {
     // Until it is told to, the container says nothing: an attach that came too late would miss it. And Docker 20.10
     // drops what is said after the end of the input.
-    let c = e.start("-i", &["sh", "-c", "read line; sleep 0.5; echo got $line; exit 6"]);
+    let c = e.start("-i", &["sh", "-c", &format!("read line; {}; echo got $line; exit 6", a_moment())]);
     let out = e.client.type_into(&["attach", &c.id], "this\n");
     assert_eq!((c.wait(), out.stdout.trim()), (6, "got this"), "{}", out.stderr);
 }

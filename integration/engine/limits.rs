@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::common::*;
+use std::process::Command;
 
 pub fn limits(e: &'static Engine) {
     let c = e.sleeper("--memory 64m --cpus 0.5 --pids-limit 50 --cpuset-cpus 0");
@@ -22,7 +23,7 @@ pub fn pids_limit_holds(e: &'static Engine) {
 
 pub fn out_of_memory(e: &'static Engine) {
     // The shim watches for this from the moment that start has returned: not at once.
-    let c = e.sh_detached("--memory 16m --memory-swap 16m", "sleep 0.5; exec tail /dev/zero");
+    let c = e.sh_detached("--memory 16m --memory-swap 16m", &format!("{}; exec tail /dev/zero", a_moment()));
     assert_eq!(c.wait(), 137);
     eventually("OOMKilled", || c.inspect("{{.State.OOMKilled}}") == "true");
 }
@@ -79,6 +80,32 @@ pub fn cgroup_parent(e: &'static Engine) {
     let c = e.sleeper(&format!("--cgroup-parent {parent}"));
     let cgroup = cgroup_of(c.pid(), if Host::plain() == Host::V2 { "" } else { "memory" });
     assert!(cgroup.contains(&parent) && cgroup.contains(&c.id), "{cgroup}");
+}
+
+/// The cgroup is the one of a unit that systemd has made as it was asked to, and that ends with the container.
+pub fn systemd_has_the_unit(e: &'static Engine) {
+    if !systemd() {
+        skip("there is no systemd here that makes cgroups");
+        return;
+    }
+    let c = e.sleeper("--memory 64m --pids-limit 50");
+    let cgroup = cgroup_of(c.pid(), "");
+    let unit = cgroup.rsplit('/').next().unwrap();
+    assert!(unit.contains(&c.id) && unit.ends_with(".scope"), "{cgroup}");
+    let show = |property: &str| {
+        run(Command::new("systemctl").args(["show", "--value", "--property", property, unit]))
+            .ok()
+            .stdout
+            .trim()
+            .to_owned()
+    };
+    assert_eq!((show("ActiveState").as_str(), show("ControlGroup")), ("active", cgroup.clone()));
+    let parent = parent(if e.is_docker() { "docker" } else { "podman" });
+    assert_eq!((show("Slice"), show("Delegate")), (parent, "yes".to_owned()));
+    assert_eq!((show("MemoryMax"), show("TasksMax")), ("67108864".to_owned(), "50".to_owned()));
+    c.ok(&["kill"]);
+    c.wait();
+    eventually("the unit's end", || show("ActiveState") == "inactive");
 }
 
 /// The name of a parent cgroup of this run, in the way of the host's driver.
