@@ -1,4 +1,5 @@
-//! podman of a user who is not root: a user of the suite's own, whom only its mount namespace knows.
+//! podman of a user who is not root. In the machine of `make vm-test`, that is its user `u`, with a systemd of its own;
+//! elsewhere a user of the suite's own, whom only its mount namespace knows.
 
 use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
@@ -9,13 +10,28 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-const USER: u32 = 61_420;
-const RANGE: u32 = 700_000;
+/// Whether there is the user `u`, to be used for tests, and with a systemd of its own.
+fn with_systemd() -> bool {
+    systemd() && Path::new("/usr/local/bin/as-user").exists()
+}
+
+fn user() -> u32 {
+    if with_systemd() { 1000 } else { 61_420 }
+}
+
+/// The first of the user's 65536 other ids.
+fn range() -> u32 {
+    if with_systemd() { 100_000 } else { 700_000 }
+}
+
+fn runtime_dir() -> String {
+    format!("/run/user/{}", user())
+}
 
 static ROOTLESS: Lazy<Engine> = Lazy::new();
 
 pub fn group() -> Group {
-    let common = tests![
+    let mut common = tests![
         basics: foreground_with_input, rm_leaves_no_container, detached_has_namespaces_of_its_own, terminal,
             interactive_terminal, user_and_groups, exit_codes, logs, attach, copies_in_and_out;
         confine: capabilities, read_only_root, volumes, seccomp, no_new_privileges, init_process;
@@ -23,8 +39,16 @@ pub fn group() -> Group {
         life: kill_sends_the_signal, stop_asks_first, stop_kills_in_the_end, health;
         share: network_none, network_host, network_of_another, ipc, pid
     ];
-    let own: [Test<Engine>; 3] =
-        [("ids_are_the_users", ids_are_the_users), ("network_of_slirp4netns", network_of_slirp4netns), ("pod", pod)];
+    // On version 1 a user has no cgroups.
+    if Host::plain() == Host::V2 {
+        common.extend(tests![limits: limits, pids_limit_holds, update, pause_and_resume, stats]);
+    }
+    let own: [Test<Engine>; 4] = [
+        ("ids_are_the_users", ids_are_the_users),
+        ("cgroup_is_of_the_users_systemd", cgroup_is_of_the_users_systemd),
+        ("network_of_slirp4netns", network_of_slirp4netns),
+        ("pod", pod),
+    ];
     let mut group = Group { name: "rootless", tests: Vec::new(), stop: || () };
     for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test))) {
         group.add(name, move || {
@@ -47,17 +71,13 @@ fn start() -> Engine {
     let top = dir().join("rootless");
     let top = top.to_str().unwrap();
     fs::create_dir_all(format!("{top}/networks")).unwrap();
-    for (file, line) in [
-        ("passwd", format!("hilumtest:x:{USER}:{USER}::{top}:/bin/sh")),
-        ("group", format!("hilumtest:x:{USER}:")),
-        ("subuid", format!("{USER}:{RANGE}:65536")),
-        ("subgid", format!("{USER}:{RANGE}:65536")),
-    ] {
-        let there = format!("/etc/{file}");
-        let text = fs::read_to_string(&there).unwrap_or_default();
-        let own = dir().join(file);
-        fs::write(&own, format!("{text}{line}\n")).unwrap();
-        run(Command::new("mount").arg("--bind").arg(&own).arg(&there)).ok();
+    let (user, runtime_dir) = (user(), runtime_dir());
+    if with_systemd() {
+        run(Command::new("loginctl").args(["enable-linger", &user.to_string()])).ok();
+        run(Command::new("systemctl").args(["start", &format!("user@{user}.service")])).ok();
+    } else {
+        make_user(top);
+        fs::create_dir_all(&runtime_dir).unwrap();
     }
     // As udev would have it: devices for everybody.
     for (device, minor) in [("/dev/net/tun", "200"), ("/dev/fuse", "229")] {
@@ -69,35 +89,61 @@ fn start() -> Engine {
     }
     let conf = format!("{top}/containers.conf");
     fs::write(&conf, configuration(top)).unwrap();
-    let runtime_dir = format!("/run/user/{USER}");
-    fs::create_dir_all(&runtime_dir).unwrap();
-    let script = format!("chown -R {USER}:{USER} {top} {runtime_dir}; chmod 700 {runtime_dir}");
+    let script = format!("chown -R {user}:{user} {top}; chown {user}:{user} {runtime_dir}; chmod 700 {runtime_dir}");
     run(Command::new("sh").args(["-ec", &script])).ok();
 
-    let id = USER.to_string();
+    let id = user.to_string();
     let drop_root = ["setpriv", "--reuid", &id, "--regid", &id, "--init-groups"];
     let mut client = Client::new(&delegated());
     client.words.extend(drop_root.map(str::to_owned));
-    client.words.extend(["podman", "--runtime", program(), "--cgroup-manager", "cgroupfs"].map(str::to_owned));
+    let manager = if with_systemd() { "systemd" } else { "cgroupfs" };
+    client.words.extend(["podman", "--runtime", program(), "--cgroup-manager", manager].map(str::to_owned));
     client.words.extend(storage(top));
-    for (name, value) in [("HOME", top), ("XDG_RUNTIME_DIR", &runtime_dir), ("CONTAINERS_CONF", &conf), NO_TIMERS] {
+    let bus = format!("unix:path={runtime_dir}/bus");
+    for (name, value) in [
+        ("HOME", top),
+        ("XDG_RUNTIME_DIR", &runtime_dir),
+        ("DBUS_SESSION_BUS_ADDRESS", &bus),
+        ("CONTAINERS_CONF", &conf),
+        NO_TIMERS,
+    ] {
         client.env.push((name.to_owned(), value.to_owned()));
     }
-    println!("podman {} of uid {USER}", client.ok(&["version", "--format", "{{.Client.Version}}"]));
+    println!("podman {} of uid {user}", client.ok(&["version", "--format", "{{.Client.Version}}"]));
     client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
     Engine { kind: Kind::Rootless, client, flags: "--pull never" }
 }
 
-/// On version 2, a cgroup that belongs to the user, as systemd would give one; on version 1 there is no such thing.
+/// A user whom only this mount namespace knows.
+fn make_user(home: &str) {
+    let (user, range) = (user(), range());
+    for (file, line) in [
+        ("passwd", format!("hilumtest:x:{user}:{user}::{home}:/bin/sh")),
+        ("group", format!("hilumtest:x:{user}:")),
+        ("subuid", format!("{user}:{range}:65536")),
+        ("subgid", format!("{user}:{range}:65536")),
+    ] {
+        let there = format!("/etc/{file}");
+        let text = fs::read_to_string(&there).unwrap_or_default();
+        let own = dir().join(file);
+        fs::write(&own, format!("{text}{line}\n")).unwrap();
+        run(Command::new("mount").arg("--bind").arg(&own).arg(&there)).ok();
+    }
+}
+
+/// On version 2, a cgroup that belongs to the user: below that of the user's systemd, or as systemd would give one. On
+/// version 1 there is no such thing.
 fn delegated() -> Vec<&'static str> {
     if Host::plain() != Host::V2 {
         return Vec::new();
     }
-    let cgroup = format!("/sys/fs/cgroup/{}-user", unique());
+    let user = user();
+    let top = if with_systemd() { format!("user.slice/user-{user}.slice/user@{user}.service/") } else { String::new() };
+    let cgroup = format!("/sys/fs/cgroup/{top}{}-user", unique());
     let script = format!(
         "mkdir -p {cgroup}/session
         for c in $(cat {cgroup}/cgroup.controllers); do echo +$c >{cgroup}/cgroup.subtree_control; done
-        chown {USER} {cgroup} {cgroup}/cgroup.procs {cgroup}/cgroup.subtree_control {cgroup}/session {cgroup}/session/*"
+        chown {user} {cgroup} {cgroup}/cgroup.procs {cgroup}/cgroup.subtree_control {cgroup}/session {cgroup}/session/*"
     );
     run(Command::new("sh").args(["-c", &script])).ok();
     let enter = format!("echo $$ >{cgroup}/session/cgroup.procs; exec \"$@\"");
@@ -107,15 +153,30 @@ fn delegated() -> Vec<&'static str> {
 fn ids_are_the_users(e: &'static Engine) {
     let c = e.sleeper("");
     let pid = c.pid();
-    assert_eq!(status_of(pid, "Uid").split_whitespace().next(), Some(USER.to_string().as_str()));
+    let (user, range) = (user().to_string(), range());
+    assert_eq!(status_of(pid, "Uid").split_whitespace().next(), Some(user.as_str()));
     assert_ne!(ns(pid, "user"), own_ns("user"));
     let map: Vec<String> = read(&proc(pid, "uid_map")).split_whitespace().map(str::to_owned).collect();
-    assert_eq!(map, ["0", &USER.to_string(), "1", "1", &RANGE.to_string(), "65536"]);
+    assert_eq!(map, ["0", &user, "1", "1", &range.to_string(), "65536"]);
     let c = e.sleeper("--user 5");
-    assert_eq!(status_of(c.pid(), "Uid").split_whitespace().next(), Some((RANGE + 4).to_string().as_str()));
+    assert_eq!(status_of(c.pid(), "Uid").split_whitespace().next(), Some((range + 4).to_string().as_str()));
     // The engine's own process maps root to the user: there the state directory is the user's.
-    let state = dirs_named(Path::new(&format!("/run/user/{USER}")), &c.id);
+    let state = dirs_named(Path::new(&runtime_dir()), &c.id);
     assert!(state.iter().any(|dir| dir.join("state.json").exists()), "{state:?}");
+}
+
+fn cgroup_is_of_the_users_systemd(e: &'static Engine) {
+    if !with_systemd() {
+        skip("there is no user `u` with a systemd of its own");
+        return;
+    }
+    let c = e.sleeper("--pids-limit 50");
+    let (user, pid) = (user(), c.pid());
+    let expected = format!("/user.slice/user-{user}.slice/user@{user}.service/user.slice/libpod-{}.scope", c.id);
+    assert_eq!((cgroup_of(pid, ""), Limits(pid).pids()), (expected, "50".to_owned()));
+    let dir = cgroup_dir(pid, "pids");
+    drop(c);
+    eventually("the scope's end", || !dir.exists());
 }
 
 fn network_of_slirp4netns(e: &'static Engine) {

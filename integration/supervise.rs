@@ -33,7 +33,8 @@ pub fn run() -> ExitCode {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
     set_child_subreaper(Some(rustix::process::getpid())).expect("become a subreaper");
     let mut inner = Command::new("unshare");
-    inner.args(["--mount", "--net", "--propagation", "private"]).arg(std::env::current_exe().expect("own path"));
+    // Slave: what the host mounts later is seen, as /run/user/UID of a user who comes; nothing gets out.
+    inner.args(["--mount", "--net", "--propagation", "slave"]).arg(std::env::current_exe().expect("own path"));
     // In a process group of its own: ctrl-C comes here first.
     inner.args(std::env::args_os().skip(1)).env(DIR, dir.path()).process_group(0);
     let inner = common::rustix_pid(inner.spawn().expect("unshare (package util-linux)").id());
@@ -143,6 +144,12 @@ pub fn enter() {
     let dir = common::dir();
     let sh = |script: &str| common::run(Command::new("sh").args(["-ec", script]).env("D", dir)).ok();
     sh("ip link set lo up");
+    // A way out that leads nowhere: pasta wants one. Kernels may lack the module.
+    common::run(Command::new("sh").args([
+        "-ec",
+        "ip link add out0 type dummy; ip address add 192.0.2.2/24 dev out0; ip link set out0 up
+        ip route add default via 192.0.2.1",
+    ]));
     // /run is the suite's own, with what a host's services have there.
     sh("mkdir $D/run; mount --rbind /run $D/run; mount -t tmpfs -o mode=755 run /run
         for there in systemd dbus user lock; do
