@@ -1,7 +1,8 @@
 //! Real clients on the runtime under test: Docker, containerd, its CRI plugin, podman, buildah. Needs root.
 //!
 //! `HILUM_UNDER_TEST=runc cargo test --test integration` runs the same assertions against runc, the oracle.
-//! `cargo test --test integration -- docker::` runs one client's; `--list` names them all.
+//! `cargo test --test integration -- docker::` runs one client's; `--list` names them all. Several names or parts of names
+//! are divided by commas: `docker::limits,cri::pod`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod common;
@@ -93,6 +94,9 @@ fn main() -> ExitCode {
     if !arguments.list {
         supervise::enter();
     }
+    // Done above, also with several names.
+    (arguments.filter, arguments.exact) = (None, false);
+    arguments.skip.clear();
     // All but the two whose turn it is are waiting.
     arguments.test_threads = Some(trials.len().max(2));
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
 }
 
 fn chosen(arguments: &Arguments, name: &str) -> bool {
-    let matches = |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
-    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+    let matches = |filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
+    let any = |list: &String| list.split(',').any(|filter| matches(filter));
+    arguments.filter.as_ref().is_none_or(any) && !arguments.skip.iter().any(any)
 }
