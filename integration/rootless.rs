@@ -102,6 +102,8 @@ fn start() -> Engine {
     let bus = format!("unix:path={runtime_dir}/bus");
     for (name, value) in [
         ("HOME", top),
+        // As a login would: with root's name, runtimes use root's directories (runc, and hilum after it).
+        ("USER", if with_systemd() { "u" } else { "hilumtest" }),
         ("XDG_RUNTIME_DIR", &runtime_dir),
         ("DBUS_SESSION_BUS_ADDRESS", &bus),
         ("CONTAINERS_CONF", &conf),
