@@ -10,7 +10,8 @@ use std::sync::Mutex;
 
 struct Docker {
     engine: Engine,
-    daemon: Mutex<Daemon>,
+    /// Docker's, and below it containerd.
+    daemons: Mutex<[Daemon; 2]>,
     exec_root: PathBuf,
 }
 
@@ -59,6 +60,7 @@ fn start() -> Docker {
     fs::create_dir(&top).unwrap();
     let path = |name: &str| top.join(name).to_str().unwrap().to_owned();
     let socket = format!("unix://{}", path("sock"));
+    let (containerd, containerd_socket) = start_containerd(&path("containerd"));
     let driver = if systemd() { "systemd" } else { "cgroupfs" };
     let config = json!({
         "runtimes": { "hilum": { "path": program() } },
@@ -66,6 +68,7 @@ fn start() -> Docker {
         "exec-root": exec_root,
         "pidfile": path("pid"),
         "hosts": [socket],
+        "containerd": containerd_socket,
         "exec-opts": [format!("native.cgroupdriver={driver}")],
         "cgroup-parent": parent("docker"),
     });
@@ -81,12 +84,35 @@ fn start() -> Docker {
     println!("Docker {}", client.ok(&["version", "--format", "{{.Server.Version}}, client {{.Client.Version}}"]));
     client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
     let engine = Engine { kind: Kind::Docker, client, flags: "--runtime hilum" };
-    Docker { engine, daemon: Mutex::new(daemon), exec_root }
+    Docker { engine, daemons: Mutex::new([daemon, containerd]), exec_root }
+}
+
+/// dockerd would start one itself, but waits 15 s for it and no longer: too short for a slow machine.
+fn start_containerd(top: &str) -> (Daemon, String) {
+    fs::create_dir(top).unwrap();
+    let socket = format!("{top}/sock");
+    let config = format!(
+        r#"version = 2
+root = "{top}/root"
+state = "{top}/state"
+oom_score = 0
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{top}/opt"
+"#
+    );
+    let file = format!("{top}/config.toml");
+    fs::write(&file, config).unwrap();
+    let ctr = Client::new(&["ctr", "--address", &socket]);
+    let ready = || ctr.call(&["version"]).code == 0;
+    (Daemon::start("docker-containerd", &["containerd", "--config", &file], ready), socket)
 }
 
 fn stop() {
     if let Some(docker) = DOCKER.started() {
-        docker.daemon.lock().unwrap().stop();
+        docker.daemons.lock().unwrap().iter_mut().for_each(Daemon::stop);
     }
 }
 
