@@ -7,13 +7,14 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 struct Cri {
     containerd: &'static Containerd,
     /// cri.py: what it reads, and what it writes. Started once, as Python is slow to start.
     client: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    python: Mutex<Child>,
 }
 
 static CRI: Lazy<Cri> = Lazy::new();
@@ -36,7 +37,7 @@ pub fn group() -> Group {
         ("handler_must_exist", handler_must_exist),
         ("nothing_is_left", nothing_is_left),
     ];
-    let mut group = Group { name: "cri", tests: Vec::new(), stop: containerd::stop };
+    let mut group = Group { name: "cri", tests: Vec::new(), stop };
     for (name, test) in tests {
         group.add(name, move || {
             let modules = run(Command::new(PYTHON).args(["-c", "import grpc, google.protobuf"]));
@@ -59,10 +60,18 @@ fn start(containerd: &'static Containerd) -> Cri {
     let limit = LIMIT * patience();
     let mut python = Command::new(PYTHON);
     python.arg(top.join("cri.py")).arg(&containerd.socket).arg(limit.as_secs().to_string());
-    // It ends with its input, at the latest when this process does.
     let mut python = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let client = (python.stdin.take().unwrap(), BufReader::new(python.stdout.take().unwrap()));
-    Cri { containerd, client: Mutex::new(client) }
+    Cri { containerd, client: Mutex::new(client), python: Mutex::new(python) }
+}
+
+fn stop() {
+    if let Some(cri) = CRI.started() {
+        let mut python = cri.python.lock().unwrap_or_else(PoisonError::into_inner);
+        _ = python.kill();
+        _ = python.wait();
+    }
+    containerd::stop();
 }
 
 impl Cri {

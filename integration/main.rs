@@ -108,6 +108,6 @@ fn main() -> ExitCode {
 
 fn chosen(arguments: &Arguments, name: &str) -> bool {
     let matches = |filter: &str| if arguments.exact { name == filter } else { name.contains(filter) };
-    let any = |list: &String| list.split(',').any(|filter| matches(filter));
+    let any = |list: &String| list.split(',').any(&matches);
     arguments.filter.as_ref().is_none_or(any) && !arguments.skip.iter().any(any)
 }
