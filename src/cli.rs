@@ -268,6 +268,8 @@ fn restore() -> Command {
         .arg(pid_file())
         .arg(flag("detach", "do not wait for the container's end").short('d'))
         .arg(flag("no-subreaper", "do not adopt the container's orphaned processes"))
+        // containerd says `-no-subreaper`, with one dash, which means the same to runc.
+        .arg(Arg::new("one-dash").short('n').value_parser(["o-subreaper"]).hide(true))
         .arg(flag("no-pivot", "do not use pivot_root (refused: CRIU always uses it)"))
         .arg(option(
             "lsm-profile",

@@ -571,6 +571,8 @@ fn what_cannot_be_checkpointed_or_restored_is_refused() {
     fs::create_dir(c.path("image")).unwrap();
     restore(&c, &["-d"]).fails("container with given ID already exists");
     restore(&c, &["-d", "--no-pivot"]).fails("--no-pivot");
+    // As containerd says it.
+    restore(&c, &["-d", "-no-subreaper"]).fails("container with given ID already exists");
     c.kill("KILL").ok();
     c.wait("stopped");
     checkpoint(&c, &[]).fails("Container cannot be checkpointed in stopped state");

@@ -29,7 +29,8 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         true => None,
         false => Some(SignalFd::all().context("block signals")?),
     };
-    if !detach && !args.get_flag("no-subreaper") {
+    let adopt = !args.get_flag("no-subreaper") && !args.contains_id("one-dash");
+    if !detach && adopt {
         rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
     }
     let mut made = make(global, args, detach)?;
