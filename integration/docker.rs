@@ -159,12 +159,14 @@ fn nothing_is_left(docker: &'static Docker) {
     assert_eq!(docker.engine.client.ok(&["ps", "--all", "--quiet"]), "");
     let states = run(std::process::Command::new("find").arg(&docker.exec_root).args(["-name", "state.json"]));
     assert_eq!(states.stdout, "");
-    // podman's and the CRI's may be there at the same time, under other names.
+    // podman's and the CRI's may be there at the same time, elsewhere.
     let of_containers = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let plain = name.len() == 64 && !path.to_string_lossy().contains("cri_");
+        let others = ["cri_", "/podman/"].iter().any(|place| path.to_string_lossy().contains(place));
+        let plain = name.len() == 64 && !others;
         plain || name.starts_with("docker-")
     };
-    let left: Vec<PathBuf> = kernel::cgroups_named(&unique()).into_iter().filter(of_containers).collect();
-    assert!(left.is_empty(), "{left:#?}");
+    // One that podman's tests have made elsewhere goes in a moment.
+    let left = || -> Vec<PathBuf> { kernel::cgroups_named(&unique()).into_iter().filter(of_containers).collect() };
+    eventually(&format!("no cgroup of a container is left: {:#?}", left()), || left().is_empty());
 }
