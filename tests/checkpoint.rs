@@ -478,7 +478,8 @@ fn file_locks_are_kept_when_asked_for() {
     if !criu() {
         return;
     }
-    let c = Container::sh("flock /dev/shm/lock sh -c 'echo locked; sleep 1000'");
+    // A sleep that a failed dump has stopped may end early (criu 4.1 on Linux 6.12): another follows.
+    let c = Container::sh("flock /dev/shm/lock sh -c 'echo locked; while :; do sleep 1; done'");
     let flock = Command::new("sh").args(["-c", "command -v flock"]).output().unwrap();
     let flock = String::from_utf8(flock.stdout).unwrap().trim().to_owned();
     _ = fs::remove_file(c.rootfs().join("bin/flock"));

@@ -187,7 +187,7 @@ fn update_refuses_what_it_cannot_do_and_says_which() {
     for (flags, text) in [
         (&["--memory", "5q"][..], "--memory"),
         (&["--cpu-quota", "x"], "--cpu-quota"),
-        (&["--cpu-share", "1"], "shares"),
+        (&["--cpu-period", "1"], "period"),
         (&["--l3-cache-schema", "L3:0=f"], ""),
     ] {
         let out = c.call(&[&["update"], flags, &[&c.id]].concat());
