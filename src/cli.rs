@@ -1,5 +1,8 @@
 //! The command line: which commands there are and what they take. No logic.
 
+mod pod;
+mod update;
+
 use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
@@ -68,6 +71,8 @@ fn creation(command: Command) -> Command {
         .arg(flag("no-pivot", "do not use pivot_root (for a host that runs from an initramfs)"))
         .arg(flag("no-new-keyring", "keep the caller's session keyring"))
         .arg(preserve_fds())
+        .arg(option("pod", "POD", "take part in this pod"))
+        .arg(option("join", "ID[:KIND,..]", "take part in namespaces of this container [default: net,ipc,uts]"))
         .arg(id())
 }
 
@@ -93,7 +98,8 @@ const COMMANDS: &[(&str, Make)] = &[
     ("ps", ps),
     ("pause", pause),
     ("resume", resume),
-    ("update", update),
+    ("update", update::update),
+    ("pod", pod::pod),
     ("events", events),
     ("checkpoint", checkpoint),
     ("restore", restore),
@@ -113,6 +119,7 @@ fn hilum() -> Command {
         .args_override_self(true)
         .arg_required_else_help(true)
         .arg(option("root", "DIR", "where the state of containers is kept [default: /run/hilum]"))
+        .arg(option("pods", "DIR", "where pods are kept [default: /run/hilum/pods]"))
         .arg(option("log", "PATH", "append the log to this file [default: stderr]"))
         .arg(option("log-format", "FORMAT", "text or json [default: text]").value_parser(["text", "json"]))
         .arg(flag("debug", "log more"))
@@ -188,35 +195,6 @@ fn pause() -> Command {
 
 fn resume() -> Command {
     Command::new("resume").about("Let the processes of a paused container go on").arg(id())
-}
-
-fn update() -> Command {
-    let number = |name, help| option(name, "N", help).allow_negative_numbers(true);
-    let size = |name, help| option(name, "BYTES", help).allow_negative_numbers(true);
-    Command::new("update")
-        .about("Change the resource limits of a container")
-        .arg(
-            option("resources", "FILE", "a JSON document in the shape of linux.resources; - is stdin")
-                .short('r')
-                .allow_hyphen_values(true),
-        )
-        .arg(number("blkio-weight", "relative weight of block I/O, 10 to 1000"))
-        .arg(number("cpu-period", "the CPU period, in microseconds"))
-        .arg(number("cpu-quota", "CPU time in each period, in microseconds; -1 is no limit"))
-        .arg(number("cpu-burst", "CPU time that may be saved up for a burst, in microseconds"))
-        .arg(number("cpu-share", "relative weight of CPU time, 2 to 262144").alias("cpu-shares"))
-        .arg(number("cpu-rt-period", "the period of real-time scheduling, in microseconds (cgroup v1)"))
-        .arg(number("cpu-rt-runtime", "real-time CPU time in each period, in microseconds (cgroup v1)"))
-        .arg(number("cpu-idle", "1 for SCHED_IDLE, 0 for the usual"))
-        .arg(option("cpuset-cpus", "LIST", "the CPUs to run on, such as 0-2,7"))
-        .arg(option("cpuset-mems", "LIST", "the memory nodes to use"))
-        .arg(size("memory", "memory limit, such as 512m; -1 is no limit"))
-        .arg(size("memory-reservation", "soft memory limit, such as 256m"))
-        .arg(size("memory-swap", "limit of memory and swap together; -1 is no limit of swap"))
-        .arg(number("pids-limit", "how many processes there may be; -1 is no limit"))
-        .arg(option("l3-cache-schema", "SCHEMA", "Intel RDT's L3 cache schema (refused: not supported yet)"))
-        .arg(option("mem-bw-schema", "SCHEMA", "Intel RDT's memory bandwidth schema (refused: not supported yet)"))
-        .arg(id())
 }
 
 fn events() -> Command {

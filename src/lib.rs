@@ -1,7 +1,7 @@
 //! hilum: an OCI container runtime.
 //!
 //! A command loads config.json ([`spec`]), makes a [`plan`] of it, and carries it out ([`run`]); what it leaves behind is
-//! in [`state`] and in the container's [`cgroup`]. The process inside the container is the program of the `hilum-init`
+//! in [`state`] and in the container's [`cgroup`]. A [`pod`] is what several containers share. The process inside the container is the program of the `hilum-init`
 //! crate, which walks the plan.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod dbus;
 pub mod error;
 pub mod log;
 pub mod plan;
+pub mod pod;
 pub mod run;
 pub mod spec;
 pub mod state;

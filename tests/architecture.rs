@@ -15,8 +15,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plan", &["error", "log", "spec", "cgroup"]),
     ("state", &["error", "log", "spec", "cgroup"]),
     ("run", &["error", "log", "spec", "cgroup", "plan", "state"]),
+    ("pod", &["error", "log", "spec", "cgroup", "plan", "state", "run"]),
     ("cli", &[]),
-    ("command", &["error", "log", "spec", "cgroup", "plan", "state", "run", "cli"]),
+    ("command", &["error", "log", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

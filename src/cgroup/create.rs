@@ -29,7 +29,7 @@ impl Plan {
         if let Some((directory, _)) = &self.devices {
             self.is_new = made.0.contains(directory);
         }
-        made.0.clear();
+        made.keep();
         self.cgroup.directories = kept;
         Ok(())
     }
@@ -54,7 +54,7 @@ impl Plan {
         // systemd has handed down those that it knows.
         let mut none = Made::default();
         self.enable_above(&directory, &mut none)?;
-        none.0.clear();
+        none.keep();
         resources::apply(&self.writes)
     }
 
@@ -192,7 +192,7 @@ impl Plan {
 }
 
 /// The cpuset's value, taken from the one above if it has none.
-fn inherit(directory: &Path, name: &str, mount: &Path) -> Result<String> {
+pub(super) fn inherit(directory: &Path, name: &str, mount: &Path) -> Result<String> {
     let path = directory.join(name);
     let value = file::read(&path).at("read", &path)?;
     match directory.parent() {
@@ -211,11 +211,15 @@ fn is_permission(error: &Error) -> bool {
 
 /// The directories that we made, removed again unless forgotten.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+pub(super) struct Made(Vec<PathBuf>);
 
 impl Made {
+    pub(super) fn keep(&mut self) {
+        self.0.clear();
+    }
+
     /// Makes a cgroup and those above it, and says whether it is new.
-    fn mkdir(&mut self, path: &Path, mount: &Path) -> rustix::io::Result<bool> {
+    pub(super) fn mkdir(&mut self, path: &Path, mount: &Path) -> rustix::io::Result<bool> {
         match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
             Ok(()) => {
                 self.0.push(path.to_path_buf());
@@ -225,9 +229,8 @@ impl Made {
             Err(Errno::NOENT) => match path.parent() {
                 Some(parent) if path != mount && parent != mount => {
                     self.mkdir(parent, mount)?;
-                    rustix::fs::mkdir(path, Mode::from_raw_mode(0o755))?;
-                    self.0.push(path.to_path_buf());
-                    Ok(true)
+                    // Again: another command may have removed it, empty as it was.
+                    self.mkdir(path, mount)
                 }
                 _ => Err(Errno::NOENT),
             },

@@ -8,6 +8,7 @@ mod device;
 mod file;
 mod host;
 mod oom;
+mod parent;
 mod process;
 mod program;
 mod remove;
@@ -188,6 +189,15 @@ pub enum Driver<'d> {
     Systemd { bus: &'d Bus, facts: &'d Facts, annotations: &'d BTreeMap<String, String> },
 }
 
+impl<'d> Driver<'d> {
+    pub fn of(systemd: Option<&'d (systemd::Manager, Facts)>, annotations: &'d BTreeMap<String, String>) -> Self {
+        match systemd {
+            None => Driver::Files,
+            Some((manager, facts)) => Driver::Systemd { bus: manager.bus(), facts, annotations },
+        }
+    }
+}
+
 /// What `create` will do, in this order: directories, controllers, writes, devices. With a unit, systemd makes the
 /// directory, and all is done by `start_unit`.
 #[derive(Clone, Debug)]
@@ -232,6 +242,24 @@ impl fmt::Display for Plan {
 
 /// Everything is refused here that can be, with nothing changed yet on the host.
 pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
+    let rules = linux.resources.as_ref().map_or(&[][..], |resources| &resources.devices);
+    let rules = Rules::new(rules, &linux.devices)?;
+    lay_out(host, linux, id, rootless, driver, Some(rules))
+}
+
+/// The parent of a pod's containers: limits, but no word on devices, which each of them has rules for.
+pub fn plan_parent(host: &Host, linux: &Linux, name: &str, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
+    lay_out(host, linux, name, rootless, driver, None)
+}
+
+fn lay_out(
+    host: &Host,
+    linux: &Linux,
+    id: &str,
+    rootless: bool,
+    driver: Driver<'_>,
+    rules: Option<Rules>,
+) -> Result<Plan> {
     let mut unit = match driver {
         Driver::Files => None,
         Driver::Systemd { bus, facts, annotations } => {
@@ -255,18 +283,18 @@ pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool, driver: Driver
     let resources = linux.resources.as_ref().unwrap_or(&none);
     let mut writes = resources::writes(&cgroup, resources)?;
 
-    let rules = Rules::new(&resources.devices, &linux.devices)?;
     if let Some(unit) = &mut unit {
-        unit.limit(&mut writes, &rules)?;
+        unit.limit(&mut writes, rules.as_ref())?;
     }
     let v1 = cgroup.directories.iter().find(|d| d.controllers.iter().any(|c| c == "devices"));
     let v2 = cgroup.directories.iter().find(|d| d.version == Version::V2);
     let mut devices = None;
-    match (v1, v2) {
-        (Some(v1), _) => writes.extend(rules.v1_writes(&v1.path, rootless)?),
-        (None, Some(v2)) => devices = Some((v2.path.clone(), rules)),
-        (None, None) if rootless || resources.devices.is_empty() => {}
-        (None, None) => return Err(Error::new("linux.resources.devices: no devices cgroup is mounted")),
+    match (rules, v1, v2) {
+        (None, ..) => {}
+        (Some(rules), Some(v1), _) => writes.extend(rules.v1_writes(&v1.path, rootless)?),
+        (Some(rules), None, Some(v2)) => devices = Some((v2.path.clone(), rules)),
+        (Some(_), None, None) if rootless || resources.devices.is_empty() => {}
+        (Some(_), None, None) => return Err(Error::new("linux.resources.devices: no devices cgroup is mounted")),
     }
 
     let enable = match v2 {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::{Global, delete, in_user_namespace, text, texts};
+use super::{Global, in_user_namespace, text, texts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::run::criu::options::{CgroupMode, Switches};
 use crate::run::criu::{self, Directories, dump};
+use crate::run::destroy;
 use crate::state::{Container, Status, document};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -24,7 +25,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     check_parent(&dirs, wish.parent.as_deref())?;
     dump::dump(&state, &document(container.path())?, process.pid, &wish, &dirs, features).context("checkpoint")?;
     if !wish.leave_running && !wish.pre_dump {
-        delete::destroy(container, &state)?;
+        destroy(container, &state)?;
     }
     Ok(0)
 }

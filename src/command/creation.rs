@@ -10,6 +10,7 @@ use super::{Global, Systemd, in_user_namespace, text};
 use crate::cgroup::systemd;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Request, SecurityModules, rootfs, seccomp};
+use crate::pod::{Flags, Membership};
 use crate::run::console::Console;
 use crate::run::handover::Handover;
 use crate::run::{Created, Creation, idmap, notify};
@@ -31,7 +32,7 @@ impl Made {
 
     /// Takes everything back.
     pub fn undo(self) {
-        if let Err(e) = super::delete::destroy(self.container, &self.state) {
+        if let Err(e) = crate::run::destroy(self.container, &self.state) {
             log::warn(&format!("undo: {e}"));
         }
     }
@@ -51,6 +52,9 @@ pub fn make(
     let bundle = text(args, "bundle").unwrap_or(".");
     let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
     let (mut spec, document) = spec::load(&bundle)?;
+    let flags = Flags { pod: text(args, "pod"), join: text(args, "join") };
+    let membership = Membership::find(&global.pods, &global.root, flags, &spec)?;
+    membership.apply(&mut spec, id, global.systemd.is_some())?;
     let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
     let container_dir = global.root.join(id);
     let notify_dir = notify::host_socket()
@@ -69,7 +73,7 @@ pub fn make(
 
     let host = cgroup::Host::detect()?;
     let mut systemd = connect(global, &host)?;
-    let driver = driver(systemd.as_ref(), &spec);
+    let driver = cgroup::Driver::of(systemd.as_ref(), &spec.annotations);
     let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
@@ -91,6 +95,7 @@ pub fn make(
         notify_dir,
         wait_for_start,
         seccomp: seccomp.as_ref(),
+        shm: membership.shm.as_ref(),
         cgroup: &planned,
         rootless: global.rootless,
         in_user_namespace: in_user_namespace(),
@@ -102,7 +107,8 @@ pub fn make(
     plan.log();
     state::prepare_root(&global.root)?;
     let new_keyring = request.new_keyring;
-    let mut state = State { new_keyring, ..new_state(&spec, (id, &bundle, &request.rootfs), planned.clone()) };
+    let pod = membership.pod();
+    let mut state = State { new_keyring, pod, ..new_state(&spec, (id, &bundle, &request.rootfs), planned.clone()) };
     let container = Container::create(&global.root, &state)?;
     let creation = Creation {
         plan: &plan,
@@ -122,9 +128,13 @@ pub fn make(
         hooks_ran: false,
     };
     let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);
+    let prepared = prepared.and_then(|()| membership.enroll(id, &container_dir));
     let created = match prepared.and_then(|()| creation.create()) {
         Ok(created) => created,
         Err(error) => {
+            if let Some(pod) = &state.pod {
+                let _ = std::fs::remove_file(pod.link(id));
+            }
             if let Err(e) = container.remove() {
                 log::warn(&format!("undo: {e}"));
             }
@@ -150,13 +160,6 @@ pub fn connect(global: &Global, host: &cgroup::Host) -> Result<Option<(systemd::
     Ok(Some((manager, facts)))
 }
 
-pub fn driver<'d>(systemd: Option<&'d (systemd::Manager, systemd::Facts)>, spec: &'d Spec) -> cgroup::Driver<'d> {
-    match systemd {
-        None => cgroup::Driver::Files,
-        Some((manager, facts)) => cgroup::Driver::Systemd { bus: manager.bus(), facts, annotations: &spec.annotations },
-    }
-}
-
 pub fn new_state(spec: &Spec, (id, bundle, rootfs): (&str, &Path, &Path), cgroup: cgroup::Cgroup) -> State {
     State {
         oci_version: OCI_VERSION.into(),
@@ -175,6 +178,7 @@ pub fn new_state(spec: &Spec, (id, bundle, rootfs): (&str, &Path, &Path), cgroup
         steps_after_start: Default::default(),
         poststart: spec.hooks.poststart.clone(),
         poststop: spec.hooks.poststop.clone(),
+        pod: None,
     }
 }
 

@@ -10,7 +10,9 @@ mod features;
 mod kill;
 mod list;
 mod pause;
+mod pod;
 mod ps;
+mod resources;
 mod restore;
 mod run;
 mod spec;
@@ -28,11 +30,14 @@ use clap::ArgMatches;
 
 use crate::cgroup::systemd::session_owner;
 use crate::error::{Context, Error, Result};
+use crate::pod::Pods;
 use crate::{cli, log, state as store};
 
 /// What the options before the command say.
 pub struct Global {
     pub root: PathBuf,
+    /// `--pods`: where the pods are, whatever the root of the containers is.
+    pub pods: Pods,
     pub rootless: bool,
     /// `--systemd-cgroup`: whom to ask for the container's cgroup.
     pub systemd: Option<Systemd>,
@@ -68,6 +73,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         return version::run();
     }
     let global = global(matches)?;
+    refuse_directory_of_pods(&global, matches)?;
     match matches.subcommand() {
         Some(("create", args)) => create::run(&global, args),
         Some(("run", args)) => run::run(&global, args),
@@ -77,6 +83,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("pause", args)) => pause::pause(&global, args),
         Some(("resume", args)) => pause::resume(&global, args),
         Some(("update", args)) => update::run(&global, args),
+        Some(("pod", args)) => pod::run(&global, args),
         Some(("events", args)) => events::run(&global, args),
         Some(("checkpoint", args)) => checkpoint::run(&global, args),
         Some(("restore", args)) => restore::run(&global, args),
@@ -87,6 +94,19 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),
+    }
+}
+
+/// They are in the default root, where no container may have their name.
+fn refuse_directory_of_pods(global: &Global, matches: &ArgMatches) -> Result<()> {
+    let id = matches.subcommand().and_then(|(_, args)| args.try_get_one::<String>("id").ok().flatten());
+    match id {
+        Some(id) if global.root.join(id) == global.pods.0 => {
+            Err(Error::new(format!("invalid container ID format: {id} is the directory of the pods"))
+                .path(&global.pods.0)
+                .hint("choose another id, or another --root"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -111,17 +131,40 @@ fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
 }
 
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map(|text| text + "\n").map_err(|e| Error::new(e.to_string()))
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let lines: Vec<[String; N]> = std::iter::once(head.map(String::from)).chain(rows).collect();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or_default()).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 /// The id, which becomes the name of a directory.
 fn id(args: &ArgMatches) -> Result<&str> {
-    let id = text(args, "id").unwrap_or_default();
+    name(args, "id", "invalid container ID format")
+}
+
+/// What becomes the name of a directory.
+fn name<'m>(args: &'m ArgMatches, option: &str, invalid: &str) -> Result<&'m str> {
+    let name = text(args, option).unwrap_or_default();
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_+-.".contains(&c);
-    if id.is_empty() || id == "." || id == ".." || !id.bytes().all(allowed) {
-        return Err(Error::new("invalid container ID format").hint("ids are made of letters, digits and _ + - ."));
+    if name.is_empty() || name == "." || name == ".." || !name.bytes().all(allowed) {
+        return Err(Error::new(invalid).hint("it is made of letters, digits and _ + - ."));
     }
-    if id.len() > 255 {
-        return Err(Error::new("invalid container ID format").hint("an id has 255 bytes at the most"));
+    if name.len() > 255 {
+        return Err(Error::new(invalid).hint("it has 255 bytes at the most"));
     }
-    Ok(id)
+    Ok(name)
 }
 
 /// The number of descriptors behind the standard ones that a process keeps: `--preserve-fds`, and `more`. All of them
@@ -154,20 +197,25 @@ fn global(matches: &ArgMatches) -> Result<Global> {
     // Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
     // name, and then it is taken for another user's too, as runc does.
     let users = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
-    let root = match (text(matches, "root"), std::env::var_os("XDG_RUNTIME_DIR")) {
-        (Some(root), _) => std::path::absolute(root)?,
-        (None, Some(dir)) if users && !dir.is_empty() => {
-            let root = PathBuf::from(dir).join("hilum");
-            store::prepare_root(&root)?;
-            store::make_sticky(&root)?;
-            root
+    let own = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) if users && !dir.is_empty() => PathBuf::from(dir).join("hilum"),
+        _ => PathBuf::from("/run/hilum"),
+    };
+    let pods = text(matches, "pods").map_or(Ok(own.join("pods")), std::path::absolute)?;
+    let root = match text(matches, "root") {
+        Some(root) => std::path::absolute(root)?,
+        None => {
+            if users {
+                store::prepare_root(&own)?;
+                store::make_sticky(&own)?;
+            }
+            own
         }
-        (None, _) => PathBuf::from("/run/hilum"),
     };
     if root == std::path::Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
-    Ok(Global { root, rootless, systemd })
+    Ok(Global { root, pods: Pods(pods), rootless, systemd })
 }
 
 /// The initial user namespace maps every id to itself (user_namespaces(7)).

@@ -7,14 +7,14 @@ use clap::ArgMatches;
 use hilum_sys::signal::SignalFd;
 
 use super::checkpoint::{directories, need_root, switches};
-use super::{Global, delete, text};
-use crate::command::creation::{connect, driver, new_state};
+use super::{Global, text};
+use crate::command::creation::{connect, new_state};
 use crate::error::{Context, Error, Result};
 use crate::plan::rootfs;
 use crate::run::console::Console;
 use crate::run::criu;
 use crate::run::criu::restore::{Checkpoint, Restore, Restored, Wish};
-use crate::run::{foreground, run_poststart};
+use crate::run::{destroy, foreground, run_poststart};
 use crate::state::{Container, State, prepare_root};
 use crate::{cgroup, log, spec};
 
@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut made = make(global, args, detach)?;
     let told = made.restored.process.write_file(text(args, "pid-file")).and_then(|()| run_poststart(&made.state));
     if let Err(error) = told {
-        if let Err(e) = delete::destroy(made.container, &made.state) {
+        if let Err(e) = destroy(made.container, &made.state) {
             log::warn(&format!("undo: {e}"));
         }
         return Err(error);
@@ -73,7 +73,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     criu::probe()?;
     let host = cgroup::Host::detect()?;
     let mut systemd = connect(global, &host)?;
-    let driver = driver(systemd.as_ref(), &spec);
+    let driver = cgroup::Driver::of(systemd.as_ref(), &spec.annotations);
     let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
     for warning in &cgroup.warnings {
         log::warn(warning);
@@ -111,7 +111,7 @@ fn hold(signals: &SignalFd, terminal: Option<OwnedFd>, made: Made) -> Result<u8>
     container.unlock()?;
     let code = foreground::hold(&restored.process, &restored.pidfd, signals, terminal);
     if container.relock()? {
-        delete::destroy(container, &state)?;
+        destroy(container, &state)?;
     }
     Ok(u8::try_from(code?).unwrap_or(u8::MAX))
 }

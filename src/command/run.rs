@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use hilum_sys::signal::SignalFd;
 
 use super::creation::Made;
-use super::{Global, creation, delete};
+use super::{Global, creation};
 use crate::error::{Context, Result};
-use crate::run::{foreground, notify, run_poststart};
+use crate::run::{destroy, foreground, notify, run_poststart};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let detach = args.get_flag("detach");
@@ -32,7 +32,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     container.unlock()?;
     let code = foreground::hold(&created.process, &created.pidfd, &signals, terminal);
     if !args.get_flag("keep") && container.relock()? {
-        delete::destroy(container, &state)?;
+        destroy(container, &state)?;
     }
     Ok(u8::try_from(code?).unwrap_or(u8::MAX))
 }

@@ -57,6 +57,17 @@ pub(crate) fn new_session(terminal: Option<BorrowedFd<'_>>) -> Result<()> {
     Ok(rustix::stdio::dup2_stderr(terminal)?)
 }
 
+/// Until somebody wants it to end. Nothing that could be reached through this process stays open: those in the namespace
+/// can see it.
+pub(crate) fn reap() -> Result<()> {
+    const SIGINT: u32 = 2;
+    const SIGTERM: u32 = 15;
+    let _ = rustix::thread::set_name(c"hilum:reaper");
+    sys::ignore_children()?;
+    sys::close_range(0, u32::MAX)?;
+    Ok(sys::wait_for_signal(&[SIGINT, SIGTERM])?)
+}
+
 /// So that the user can open /dev/stdout by name. A device of the host (a terminal that the runtime was called from,
 /// /dev/null) keeps its owner; what cannot change hands (a pipe of another user namespace, a read-only file) too.
 pub(crate) fn own_stdio(uid: u32, terminal: bool) -> Result<()> {

@@ -185,6 +185,12 @@ pub enum Step<'a> {
         env: Strs<'a>,
         seccomp: Option<u32>,
     },
+
+    // A pod's sandbox has no program to execute.
+    /// PID 1 of a pod's pid namespace: reaps orphans until SIGTERM or SIGINT.
+    Reap,
+    /// The process was there for its namespaces alone.
+    End,
 }
 
 /// A file system of its own: fsopen, fsconfig, fsmount, move_mount.

@@ -174,6 +174,12 @@ impl<'a> Walk<'a> {
                     Err(errno) => return Err(errno.into()),
                 }
             }
+
+            Step::Reap => {
+                process::reap()?;
+                return Ok(Next::End);
+            }
+            Step::End => return Ok(Next::End),
         }
         Ok(Next::Step)
     }

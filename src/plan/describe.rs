@@ -75,5 +75,7 @@ pub fn describe(step: &Step<'_>) -> String {
             let program = args.iter().next().map(|arg| arg.to_string_lossy()).unwrap_or_default();
             format!("exec {program:?}")
         }
+        Step::Reap => "reap orphans".into(),
+        Step::End => "end, and leave the namespaces".into(),
     }
 }

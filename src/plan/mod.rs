@@ -17,6 +17,7 @@ pub mod options;
 mod passwd;
 mod process;
 pub mod rootfs;
+pub mod sandbox;
 pub mod seccomp;
 mod sysctl;
 #[cfg(test)]
@@ -57,6 +58,8 @@ pub struct Request<'s> {
     /// Where the container's own notify socket will be; shown to it as /run/notify.
     pub notify_dir: Option<PathBuf>,
     pub seccomp: Option<&'s seccomp::Filter<'s>>,
+    /// What is mounted on /dev/shm, in the place of what the document says: that of a pod or of another container.
+    pub shm: Option<&'s OwnedFd>,
     /// What there will be of it; nothing, for a rootless runtime that may not make any.
     pub cgroup: &'s crate::cgroup::Cgroup,
     pub rootless: bool,
@@ -128,8 +131,32 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         None => b.push(Step::EnterCgroup),
     }
     let cgroup_owner = cgroup_mount::owner(req.spec, &ns);
-    let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]);
-    let (new_time, new_cgroup, new_net) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup), ns.is_new(Kind::Net));
+    let new_net = ns.is_new(Kind::Net);
+    let clone_kinds = enter_namespaces(&mut b, ns, offsets, 0)?;
+    if req.new_keyring {
+        let name = b.text(format!("_ses.{}", req.id), "id")?;
+        let label = &req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
+        let label = match req.modules.selinux && !label.is_empty() {
+            true => Some(b.text(label, "process.selinuxLabel")?),
+            false => None,
+        };
+        b.push(Step::SessionKeyring { name, label });
+    }
+    if new_net {
+        b.push(Step::LoopbackUp);
+    }
+    b.steps.append(&mut behind.steps);
+    b.fds.append(&mut behind.fds);
+    let memory_limit = memory_limit(req.spec);
+    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, cgroup_owner, memory_limit })
+}
+
+/// Joins and makes the namespaces, and those of the kinds in `private` besides, up to where the process is in all of them.
+/// Returns what the parent's clone has to make.
+fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>, private: u32) -> Result<u32> {
+    let stage_one = ns.needs_stage_one();
+    let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]) | private;
+    let (new_time, new_cgroup) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup));
     let (new_user, user) = (ns.is_new(Kind::User), ns.is_private(Kind::User));
     if !stage_one {
         b.push(Step::NotDumpable);
@@ -158,29 +185,11 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         b.push(Step::NotDumpable);
         b.push(Step::Fork { kinds: clone_kinds });
     }
-
-    // Stage two.
     if new_cgroup {
         // Its root is the cgroup that the process is in at this moment.
         b.push(Step::Unshare { kinds: Kind::Cgroup.flag() });
     }
-    if req.new_keyring {
-        let name = b.text(format!("_ses.{}", req.id), "id")?;
-        let label = &req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
-        let label = match req.modules.selinux && !label.is_empty() {
-            true => Some(b.text(label, "process.selinuxLabel")?),
-            false => None,
-        };
-        b.push(Step::SessionKeyring { name, label });
-    }
-    if new_net {
-        b.push(Step::LoopbackUp);
-    }
-    b.steps.append(&mut behind.steps);
-    b.fds.append(&mut behind.fds);
-    let clone_kinds = if stage_one { 0 } else { clone_kinds };
-    let memory_limit = memory_limit(req.spec);
-    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, cgroup_owner, memory_limit })
+    Ok(if stage_one { 0 } else { clone_kinds })
 }
 
 fn memory_limit(spec: &Spec) -> Option<i64> {

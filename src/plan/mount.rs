@@ -1,5 +1,6 @@
 //! mounts: each entry of the document becomes a step, or is refused.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use hilum_init::step::{Attr, Bind, Mount, Source, Step, Strs};
@@ -53,6 +54,9 @@ pub fn plan<'a>(
     }
     if options.copy_up && mount.kind != "tmpfs" {
         return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP)));
+    }
+    if let Some(shm) = req.shm.filter(|_| target == "/dev/shm") {
+        return shared_memory(b, shm, &target, &property);
     }
     let bind = options.bind || mount.kind == "bind";
     check_proc(mount, &target, bind, &property("destination"))?;
@@ -119,6 +123,22 @@ pub fn plan<'a>(
         let Attr { set, clear } = options.recursive_attr;
         b.push(Step::Remount { target: to, set, clear });
     }
+    Ok(())
+}
+
+/// The ipc namespace is shared, and so is what stands here, whatever a client that does not know wants to mount.
+fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, target: &str, property: &dyn Fn(&str) -> String) -> Result<()> {
+    let fd = b.pass(shm.try_clone().context("duplicate the descriptor of /dev/shm")?);
+    let step = Step::Bind(Bind {
+        source: Source::Tree { fd, directory: true },
+        recursive: false,
+        target: b.text(target, &property("destination"))?,
+        attr: Attr::default(),
+        recursive_attr: Attr::default(),
+        propagation: options::MS_PRIVATE,
+        no_symlinks: false,
+    });
+    b.push(step);
     Ok(())
 }
 

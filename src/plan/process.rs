@@ -125,7 +125,7 @@ fn check(process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()> {
+pub fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()> {
     for (value, property) in [(&spec.hostname, "hostname"), (&spec.domainname, "domainname")] {
         if value.is_empty() {
             continue;

@@ -94,6 +94,10 @@ impl<'p> Child<'p> {
         &self.channel
     }
 
+    pub fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
     pub fn into_parts(self) -> (Channel, OwnedFd) {
         (self.channel, self.pidfd)
     }

@@ -4,6 +4,7 @@ mod channel;
 mod child;
 pub mod console;
 pub mod criu;
+mod destroy;
 pub mod exec;
 mod failure;
 mod files;
@@ -12,6 +13,8 @@ pub mod handover;
 pub mod hooks;
 pub mod idmap;
 pub mod notify;
+pub mod sandbox;
+pub mod shm;
 pub mod start;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +30,7 @@ use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use channel::{Channel, Said};
 use child::Child;
 use console::Console;
+pub use destroy::{await_end, destroy};
 use handover::Handover;
 
 /// What the parent works with while it creates a container.

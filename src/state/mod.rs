@@ -2,6 +2,7 @@
 //! naming everything that will have to be undone.
 
 mod dir;
+mod locked;
 mod process;
 
 use std::collections::BTreeMap;
@@ -9,9 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use dir::{
-    Container, document, document_text, entries, half_made, make_sticky, missing, prepare_root, read, write_aside,
-};
+pub use dir::{Container, document, document_text, half_made, make_sticky, missing, prepare_root, read};
+pub use locked::{Access, Locked, entries, load, write_aside};
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
@@ -47,6 +47,23 @@ pub struct State {
     pub steps_after_start: StepNames,
     pub poststart: Vec<Hook>,
     pub poststop: Vec<Hook>,
+    /// The pod that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodOf>,
+}
+
+/// A pod, and its directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodOf {
+    pub name: String,
+    pub dir: PathBuf,
+}
+
+impl PodOf {
+    /// Where it has a link to the state of each of its containers.
+    pub fn link(&self, id: &str) -> PathBuf {
+        self.dir.join("containers").join(id)
+    }
 }
 
 /// The steps that are left when a container is created, by name, and the number of the first.

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general::{
     __NR_close_range, __NR_exit_group, __NR_fcntl, __NR_getcwd, __NR_keyctl, __NR_prlimit64, __NR_rt_sigaction,
-    __NR_rt_sigprocmask, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC,
+    __NR_rt_sigprocmask, __NR_rt_sigtimedwait, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC, SIGCHLD,
 };
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -19,6 +19,31 @@ pub fn unblock_signals() -> Result<()> {
     unsafe {
         syscall(__NR_rt_sigprocmask, [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0])?
     };
+    Ok(())
+}
+
+/// Blocks these signals, and waits for one of them. So even PID 1 of a namespace gets a signal that it has no handler
+/// for: what is blocked is never discarded (signal(7), pid_namespaces(7)).
+pub fn wait_for_signal(signals: &[u32]) -> Result<()> {
+    let mask: u64 = signals.iter().fold(0, |mask, signal| mask | 1 << (signal - 1));
+    // SAFETY: a mask of eight bytes, read only.
+    unsafe {
+        syscall(__NR_rt_sigprocmask, [0 /* SIG_BLOCK */, &raw const mask as usize, 0, 8, 0, 0])?;
+    }
+    loop {
+        // SAFETY: the same mask; no information is asked for, and no time limit.
+        match unsafe { syscall(__NR_rt_sigtimedwait, [&raw const mask as usize, 0, 0, 8, 0, 0]) } {
+            Err(crate::Errno::INTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// The kernel reaps the children of a process that ignores SIGCHLD, those that it inherits too (sigaction(2), NOTES).
+pub fn ignore_children() -> Result<()> {
+    let action = [1usize, 0, 0, 0]; // struct kernel_sigaction: SIG_IGN, no flags, no restorer, empty mask
+    // SAFETY: an action of the kernel's layout and size (8 bytes of mask), read only.
+    unsafe { syscall(__NR_rt_sigaction, [SIGCHLD as usize, action.as_ptr() as usize, 0, 8, 0, 0])? };
     Ok(())
 }
 

@@ -98,10 +98,10 @@ impl UnitPlan {
     }
 
     /// Last, so that no annotation has more to say on them. The writes are rounded to what systemd can say.
-    pub fn limit(&mut self, writes: &mut [Write], devices: &Rules) -> Result<()> {
+    pub fn limit(&mut self, writes: &mut [Write], devices: Option<&Rules>) -> Result<()> {
         property::round(writes)?;
         self.properties.extend(property::oom_policy(writes, self.unit.is_slice(), self.version));
-        self.properties.extend(property::of_devices(devices));
+        self.properties.extend(devices.into_iter().flat_map(property::of_devices));
         self.properties.extend(property::of_writes(writes, self.version)?);
         Ok(())
     }

@@ -1,0 +1,56 @@
+//! The commands of `hilum pod`.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::update::limits;
+use super::{flag, format_option, list_of, option};
+
+pub fn pod() -> Command {
+    Command::new("pod")
+        .about("Make pods: namespaces, a cgroup and a /dev/shm for several containers to share")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([create(), ls(), rm()])
+}
+
+fn name() -> Arg {
+    Arg::new("pod").value_name("POD").required(true).help("the pod's name, unique on this host")
+}
+
+/// With the limit that people think in.
+fn pod_limits(command: Command) -> Command {
+    limits(command).arg(option("cpus", "N", "as much CPU time as N processors have, such as 0.5"))
+}
+
+fn create() -> Command {
+    pod_limits(Command::new("create").about("Make a pod without containers"))
+        .arg(
+            option("share", "KIND,..", "what its containers share: net, ipc, uts, pid, user, time, cgroup")
+                .default_value("net,ipc,uts"),
+        )
+        .arg(option("hostname", "NAME", "the hostname of all its containers [default: the pod's name]"))
+        .arg(option("domainname", "NAME", "their NIS domain name"))
+        .arg(list_of("sysctl", "NAME=VALUE", "set a sysctl of the shared namespaces"))
+        .arg(option("shm-size", "BYTES", "the size of their /dev/shm, such as 64m").default_value("64m"))
+        .arg(list_of("uidmap", "CONTAINER:HOST:SIZE", "user ids of a shared user namespace"))
+        .arg(list_of("gidmap", "CONTAINER:HOST:SIZE", "group ids of it [default: as --uidmap]"))
+        .arg(list_of("time-offset", "CLOCK=SECONDS", "monotonic or boottime, in a shared time namespace"))
+        .arg(option("net-path", "PATH", "the network namespace to share, instead of a new one"))
+        .arg(option("cgroup", "PATH", "the pod's cgroup, as linux.cgroupsPath [default: /hilum-pods/POD]"))
+        .arg(name())
+}
+
+fn ls() -> Command {
+    Command::new("ls")
+        .about("List the pods")
+        .visible_alias("list")
+        .arg(format_option())
+        .arg(flag("quiet", "print names only").short('q'))
+}
+
+fn rm() -> Command {
+    Command::new("rm")
+        .about("Remove pods and their containers")
+        .arg(flag("force", "kill what runs, and be content if there is no such pod").short('f'))
+        .arg(name().action(ArgAction::Append).num_args(1..).help("the pods"))
+}

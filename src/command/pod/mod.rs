@@ -1,0 +1,23 @@
+//! `hilum pod`: one file per command.
+
+mod create;
+mod ls;
+mod rm;
+
+use clap::ArgMatches;
+
+use super::{Global, name, text};
+use crate::error::{Error, Result};
+
+pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
+    match args.subcommand() {
+        Some(("create", args)) => create::run(global, args),
+        Some(("ls", args)) => ls::run(global, args),
+        Some(("rm", args)) => rm::run(global, args),
+        _ => Err(Error::new("no command given").hint("hilum pod --help lists them")),
+    }
+}
+
+fn pod_name(args: &ArgMatches) -> Result<&str> {
+    name(args, "pod", "invalid name of a pod")
+}

@@ -1,0 +1,128 @@
+//! `pod create`: everything that can be rejected is, then the directory, then what it names.
+
+use bumpalo::Bump;
+use hilum_sys::namespace::Kind;
+
+use super::{FILE, Pod, Pods, ROOT, Reaper, pin};
+use crate::cgroup::{self, Driver, Host, systemd};
+use crate::error::{Context, Error, Result};
+use crate::plan::sandbox;
+use crate::run::sandbox::Sandbox;
+use crate::spec::config::{Linux, Spec};
+use crate::state::{self, Identity, Locked};
+use crate::{log, plan};
+
+/// What is asked for.
+pub struct Wish {
+    pub name: String,
+    /// The pod in the terms of config.json.
+    pub spec: Spec,
+    /// Bytes of /dev/shm, if the pod shares ipc.
+    pub shm_size: Option<u64>,
+    pub rootless: bool,
+}
+
+type Systemd<'s> = Option<&'s mut (systemd::Manager, systemd::Facts)>;
+
+/// What it is made of, while it is made.
+struct Making<'m> {
+    dir: &'m Locked,
+    pod: &'m mut Pod,
+    plan: &'m plan::Plan<'m>,
+    cgroup: &'m mut cgroup::Plan,
+    systemd: Systemd<'m>,
+    host: &'m Host,
+    rootless: bool,
+}
+
+pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Result<Pod> {
+    let driver = Driver::of(systemd.as_deref(), &wish.spec.annotations);
+    let mut cgroup = cgroup::plan_parent(host, &wish.spec.linux, &wish.name, wish.rootless, driver)?;
+    for warning in &cgroup.warnings {
+        log::warn(warning);
+    }
+    let path = pods.0.join(&wish.name);
+    let root = path.join(ROOT);
+    let arena = Bump::new();
+    let request = sandbox::Request { spec: &wish.spec, root: &root, unit: cgroup.cgroup.unit.is_some() };
+    let plan = sandbox::plan(&arena, &request)?;
+    plan.log();
+
+    let mut pod = Pod {
+        name: wish.name,
+        created: log::now(),
+        ready: false,
+        spec: wish.spec,
+        namespaces: Default::default(),
+        cgroup: cgroup.cgroup.clone(),
+        reaper: None,
+        shm_size: wish.shm_size,
+    };
+    state::prepare_root(&pods.0)?;
+    let taken = || Error::new(format!("pod {} exists already", pod.name)).path(&path);
+    let dir = Locked::create(path.clone())?.ok_or_else(taken)?;
+    let rootless = wish.rootless;
+    let making = Making { dir: &dir, pod: &mut pod, plan: &plan, cgroup: &mut cgroup, systemd, host, rootless };
+    match making.make() {
+        Ok(()) => Ok(pod),
+        Err(error) => {
+            if let Err(e) = pod.remove(dir) {
+                log::warn(&format!("undo: {e}"));
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Making<'_> {
+    fn make(mut self) -> Result<()> {
+        // Who finds the directory finds what has to be undone.
+        self.dir.save(FILE, &self.pod)?;
+        pin::prepare(self.dir.path())?;
+        self.cgroup.create()?;
+        self.pod.cgroup = self.cgroup.cgroup.clone();
+        self.dir.save(FILE, &self.pod)?;
+        if let Some(size) = self.pod.shm_size {
+            pin::mount_shm(self.dir.path(), size)?;
+        }
+        self.sandbox()?;
+        self.pod.ready = true;
+        self.dir.save(FILE, &self.pod)
+    }
+
+    fn sandbox(&mut self) -> Result<()> {
+        let reaps = self.pod.shares(Kind::Pid);
+        // Planned before the manager is lent to the sandbox.
+        let mut reaper_unit = match (reaps, self.systemd.as_deref()) {
+            (true, Some(systemd)) => Some(self.reaper_unit(systemd)?),
+            _ => None,
+        };
+        let Self { dir, pod, plan, cgroup, systemd, .. } = self;
+        let systemd = systemd.as_deref_mut().map(|(manager, _)| manager);
+        let sandbox = Sandbox { plan, cgroup, systemd, reaps };
+        sandbox.make(|cgroup, manager, pid| {
+            pod.cgroup = cgroup.clone();
+            pod.namespaces = pin::pin(dir.path(), pod.kinds(), pid)?.into_iter().collect();
+            if reaps {
+                let process = Identity::of(pid)?;
+                let own = match (&mut reaper_unit, manager) {
+                    (Some(unit), Some(manager)) => {
+                        unit.start_unit(manager, pid)?;
+                        unit.cgroup.clone()
+                    }
+                    _ => pod.cgroup.split_off("reaper", pid).context("the reaper's cgroup")?,
+                };
+                pod.reaper = Some(Reaper { process, cgroup: own });
+            }
+            dir.save(FILE, pod)
+        })
+    }
+
+    /// A slice has no processes of its own, so the reaper gets a scope.
+    fn reaper_unit(&self, systemd: &(systemd::Manager, systemd::Facts)) -> Result<cgroup::Plan> {
+        let cgroups_path = self.pod.cgroup.path_below("", &format!("{}-reaper", self.pod.name))?;
+        let spec = Spec { linux: Linux { cgroups_path, ..Linux::default() }, ..Spec::default() };
+        let driver = Driver::of(Some(systemd), &spec.annotations);
+        cgroup::plan_parent(self.host, &spec.linux, &self.pod.name, self.rootless, driver)
+    }
+}

@@ -1,0 +1,56 @@
+//! `pod rm`: whatever there is of a pod is taken back. Can be done again after it failed half-way.
+
+use std::os::fd::AsFd as _;
+
+use rustix::process::Signal;
+
+use super::{CONTAINERS, FILE, PARENT, Pod, ROOT, SHM, pin};
+use crate::error::{Context, Result};
+use crate::run::await_end;
+use crate::state::Locked;
+
+impl Pod {
+    /// With all that is in its cgroup. The states of its containers are the caller's to remove, before.
+    pub fn remove(&self, dir: Locked) -> Result<()> {
+        self.end_reaper()?;
+        if self.cgroup.exists() {
+            self.cgroup.signal_all(Signal::KILL)?;
+        }
+        pin::unmount_all(dir.path())?;
+        for cgroup in self.reaper.iter().map(|reaper| &reaper.cgroup).chain([&self.cgroup]) {
+            if cgroup.exists() {
+                cgroup.remove()?;
+            }
+        }
+        self.cgroup.remove_parent(PARENT);
+        remove_directory(dir)
+    }
+
+    fn end_reaper(&self) -> Result<()> {
+        let Some(process) = self.reaper.as_ref().map(|reaper| reaper.process) else { return Ok(()) };
+        let Some(pidfd) = process.open()? else { return Ok(()) };
+        hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill the reaper {}", process.pid))?;
+        if self.cgroup.frozen().unwrap_or(false) {
+            self.cgroup.thaw()?;
+        }
+        await_end(process.pid, &pidfd)
+    }
+}
+
+/// A directory that its creation was killed in before it could say what it is.
+pub fn remove_directory(dir: Locked) -> Result<()> {
+    pin::unmount_all(dir.path())?;
+    let below = |name: &str| dir.path().join(name);
+    // Not with what is in it: should it be mounted after all, that would be the containers' data.
+    for name in [SHM, ROOT] {
+        unless_gone(std::fs::remove_dir(below(name))).at("remove", below(name))?;
+    }
+    for name in [pin::NS, CONTAINERS] {
+        unless_gone(std::fs::remove_dir_all(below(name))).at("remove", below(name))?;
+    }
+    dir.remove(&[FILE])
+}
+
+fn unless_gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    removed.or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}

@@ -1,0 +1,52 @@
+//! Everything that a container's state names, undone.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use super::run_poststop;
+use crate::error::{Context, Error, Result};
+use crate::state::{Container, State};
+
+/// How long a killed process may take to end: it may have to write pages out first.
+const BOUND_SECS: i64 = 10;
+
+/// Kills what is left, waits for it, and removes cgroup and state. Can be done again after it failed half-way.
+pub fn destroy(container: Container, state: &State) -> Result<()> {
+    end_process(state)?;
+    if state.cgroup.exists() {
+        // In a pid namespace of its own nothing has survived; elsewhere the cgroup tells who is the container's.
+        if !state.own_pid_namespace || state.process.is_none() {
+            state.cgroup.signal_all(Signal::KILL)?;
+        }
+        state.cgroup.remove()?;
+    }
+    run_poststop(state);
+    if let Some(pod) = &state.pod {
+        // The pod may be gone already.
+        let _ = std::fs::remove_file(pod.link(&state.id));
+    }
+    container.remove()
+}
+
+fn end_process(state: &State) -> Result<()> {
+    let Some(process) = &state.process else { return Ok(()) };
+    let Some(pidfd) = process.open()? else { return Ok(()) };
+    hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill process {}", process.pid))?;
+    if state.cgroup.frozen().unwrap_or(false) {
+        state.cgroup.thaw()?;
+    }
+    await_end(process.pid, &pidfd)
+}
+
+/// That of a process that has been killed.
+pub fn await_end(pid: i32, pidfd: &OwnedFd) -> Result<()> {
+    let bound = Timespec { tv_sec: BOUND_SECS, tv_nsec: 0 };
+    let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
+    if rustix::io::retry_on_intr(|| poll(&mut ended, Some(&bound)))? == 0 {
+        return Err(Error::new(format!("process {pid} has not ended {BOUND_SECS} s after SIGKILL"))
+            .hint("it may hang in a file system: see /proc/PID/stack"));
+    }
+    Ok(())
+}
