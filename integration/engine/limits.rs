@@ -22,8 +22,10 @@ pub fn pids_limit_holds(e: &'static Engine) {
 }
 
 pub fn out_of_memory(e: &'static Engine) {
-    // The shim watches for this from the moment that start has returned: not at once.
-    let c = e.sh_detached("--memory 16m --memory-swap 16m", &format!("{}; exec tail /dev/zero", a_moment()));
+    // The shim watches for this from the moment that start has returned, and reads it from the cgroup, which systemd
+    // removes when it is empty: not at once, then.
+    let script = format!("{0}; tail /dev/zero; code=$?; {0}; exit $code", a_moment());
+    let c = e.sh_detached("--memory 16m --memory-swap 16m", &script);
     assert_eq!(c.wait(), 137);
     eventually("OOMKilled", || c.inspect("{{.State.OOMKilled}}") == "true");
 }
