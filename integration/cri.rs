@@ -1,5 +1,7 @@
 //! containerd's CRI plugin, as the kubelet drives it: pods with the runtime handler `hilum`.
 
+mod streams;
+
 use crate::common::*;
 use crate::containerd::{self, Containerd, KUBERNETES};
 use crate::{Group, Test};
@@ -23,7 +25,7 @@ static CRI: Lazy<Cri> = Lazy::new();
 const PYTHON: &str = "/usr/bin/python3";
 
 pub fn group() -> Group {
-    let tests: [Test<Cri>; 12] = [
+    let tests: [Test<Cri>; 16] = [
         ("pod_of_two", pod_of_two),
         ("namespace_paths_are_the_sandboxs", namespace_paths_are_the_sandboxs),
         ("shared_pids", shared_pids),
@@ -31,6 +33,10 @@ pub fn group() -> Group {
         ("host_namespaces", host_namespaces),
         ("security_context", security_context),
         ("exec_sync", exec_sync),
+        ("exec_has_three_streams_and_a_code", streams::exec_has_three_streams_and_a_code),
+        ("exec_on_a_terminal", streams::exec_on_a_terminal),
+        ("attach", streams::attach),
+        ("attach_to_a_terminal", streams::attach_to_a_terminal),
         ("stats_and_update", stats_and_update),
         ("ends_and_logs", ends_and_logs),
         ("user_namespace", user_namespace),
@@ -56,6 +62,7 @@ fn start(containerd: &'static Containerd) -> Cri {
     fs::create_dir_all(top.join("logs")).unwrap();
     fs::write(top.join("cri.proto"), include_str!("cri.proto")).unwrap();
     fs::write(top.join("cri.py"), include_str!("cri.py")).unwrap();
+    fs::write(top.join("stream.py"), include_str!("cri/stream.py")).unwrap();
     run(Command::new("protoc").args(["--python_out=.", "cri.proto"]).current_dir(&top)).ok();
     let limit = LIMIT * patience();
     let mut python = Command::new(PYTHON);
@@ -125,14 +132,20 @@ impl Pod {
 
     #[track_caller]
     fn container_with(&self, script: &str, security: Value, resources: Value) -> Container {
+        self.start(script, json!({ "linux": { "security_context": security, "resources": resources } }))
+    }
+
+    /// `more` is what its configuration has besides.
+    #[track_caller]
+    fn start(&self, script: &str, more: Value) -> Container {
         let serial = self.serial.replace_with(|n| *n + 1);
-        let config = json!({
+        let mut config = json!({
             "metadata": { "name": format!("c{serial}") },
             "image": { "image": image::NAME },
             "command": ["sh", "-c", script],
             "log_path": format!("c{serial}.log"),
-            "linux": { "security_context": security, "resources": resources },
         });
+        config.as_object_mut().unwrap().append(&mut serde_json::from_value(more).unwrap());
         let request = json!({ "pod_sandbox_id": self.id, "config": config, "sandbox_config": self.config });
         let answer = self.cri.ok("CreateContainer", &request);
         let id = answer["container_id"].as_str().unwrap().to_owned();
