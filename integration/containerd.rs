@@ -59,12 +59,12 @@ fn start() -> Containerd {
         }],
     });
     fs::write(path("cni/10-hilum.conflist"), network.to_string()).unwrap();
-    // A configuration of version 2 is also that of containerd 2.x, which converts it.
+    // What belongs to no table comes first.
     let config = format!(
-        r#"version = 2
-root = "{root}"
+        r#"root = "{root}"
 state = "{state}"
 oom_score = 0
+{readme}
 [grpc]
   address = "{socket}"
 [plugins."io.containerd.internal.v1.opt"]
@@ -75,13 +75,6 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{cni}"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "hilum"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.hilum]
-    runtime_type = "io.containerd.runc.v2"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.hilum.options]
-      BinaryName = "{program}"
-      SystemdCgroup = {systemd}
 "#,
         root = path("root"),
         state = path("state"),
@@ -89,8 +82,9 @@ oom_score = 0
         opt = path("opt"),
         cni = path("cni"),
         image = image::NAME,
-        program = program(),
-        systemd = systemd(),
+        // Of version 2, and so also one of containerd 2.x, which converts it.
+        readme = readme::configuration("containerd 1.x")
+            .replace("SystemdCgroup = false", &format!("SystemdCgroup = {}", systemd())),
     );
     fs::write(path("config.toml"), config).unwrap();
     let socket = path("sock");

@@ -51,12 +51,12 @@ pub fn storage(top: &str) -> [String; 6] {
         .map(str::to_owned)
 }
 
-/// A containers.conf, for a directory of things.
+/// A containers.conf, for a directory of things: that of README.md, and what the suite needs besides.
 pub fn configuration(top: &str) -> String {
     let netavark = ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"].iter().any(|p| Path::new(p).exists());
     let init =
         ["/usr/bin/catatonit", "/usr/bin/docker-init", "/usr/bin/tini"].into_iter().find(|p| Path::new(p).exists());
-    format!(
+    let own = format!(
         r#"[containers]
 # Limits that a host without CAP_SYS_RESOURCE can give.
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -68,19 +68,16 @@ cni_plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
 events_logger = "file"
 infra_image = "{}"
 infra_command = "/bin/sleep 1000"
-runtime = "hilum"
-runtime_supports_json = ["hilum"]
 tmp_dir = "{top}/tmp"
 static_dir = "{top}/static"
 volume_path = "{top}/volumes"
-[engine.runtimes]
-hilum = ["{}"]
 "#,
         init.unwrap_or("/usr/bin/catatonit"),
         if netavark { "netavark" } else { "cni" },
         image::NAME,
-        program(),
-    )
+    );
+    // There can be one table of a name.
+    own + readme::configuration("podman").strip_prefix("[engine]\n").unwrap()
 }
 
 fn start() -> Engine {

@@ -8,6 +8,7 @@ pub mod image;
 #[path = "../../tests/common/kernel.rs"]
 pub mod kernel;
 mod process;
+pub mod readme;
 
 pub use host::{Host, LIMIT, Out, eventually, patience, read};
 pub use kernel::{cgroup_of, mount_at, mounts_of, ns, own_ns, proc, status_of};
