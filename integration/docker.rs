@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use crate::engine::limits::parent;
-use crate::engine::{Engine, Kind, tests};
+use crate::engine::{Engine, Kind, Running, tests};
 use crate::{Group, Test};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,10 +32,11 @@ pub fn group() -> Group {
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host, pod_by_hand
     ];
-    let own: [Test<Docker>; 4] = [
+    let own: [Test<Docker>; 5] = [
         ("has_the_runtime", has_the_runtime),
         ("annotations", annotations),
         ("the_runtime_has_the_container", the_runtime_has_the_container),
+        ("default_runtime", default_runtime),
         ("nothing_is_left", nothing_is_left),
     ];
     let mut group = Group { name: "docker", tests: Vec::new(), stop };
@@ -62,8 +63,8 @@ fn start() -> Docker {
     let socket = format!("unix://{}", path("sock"));
     let (containerd, containerd_socket) = start_containerd(&path("containerd"));
     let driver = if systemd() { "systemd" } else { "cgroupfs" };
-    let config = json!({
-        "runtimes": { "hilum": { "path": program() } },
+    let mut config: Value = serde_json::from_str(&readme::configuration("Docker")).unwrap();
+    let own = json!({
         "data-root": path("data"),
         "exec-root": exec_root,
         "pidfile": path("pid"),
@@ -72,6 +73,7 @@ fn start() -> Docker {
         "exec-opts": [format!("native.cgroupdriver={driver}")],
         "cgroup-parent": parent("docker"),
     });
+    config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
     let file = path("daemon.json");
     fs::write(&file, config.to_string()).unwrap();
 
@@ -122,7 +124,7 @@ fn has_the_runtime(docker: &'static Docker) {
     assert_eq!(listed["hilum"]["path"], program(), "{listed:#}");
 }
 
-/// None of the other tests would be worth anything if the daemon had taken its default runtime.
+/// None of the other tests would be worth anything if another runtime had it.
 fn the_runtime_has_the_container(docker: &'static Docker) {
     let c = docker.engine.sleeper("");
     let pid = c.pid();
@@ -132,6 +134,17 @@ fn the_runtime_has_the_container(docker: &'static Docker) {
     let id = c.id.clone();
     drop(c);
     assert_eq!(state_root(docker, &id), None);
+}
+
+/// Without --runtime.
+fn default_runtime(docker: &'static Docker) {
+    let client = &docker.engine.client;
+    assert_eq!(client.ok(&["info", "--format", "{{.DefaultRuntime}}"]), "hilum");
+    let c = Running { engine: &docker.engine, id: client.ok(&["run", "--detach", image::NAME, "sleep", "1000"]) };
+    assert_eq!(c.inspect("{{.HostConfig.Runtime}}"), "hilum");
+    // A state that another runtime has written is none to the one under test.
+    let root = state_root(docker, &c.id).expect("a state directory");
+    assert_eq!(runtime_state(&root, &c.id)["pid"].as_u64(), Some(c.pid().into()));
 }
 
 /// An annotation reaches the runtime, which tells it to whoever asks.
