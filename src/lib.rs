@@ -7,6 +7,7 @@
 
 pub mod cgroup;
 pub mod cli;
+pub mod cni;
 pub mod command;
 pub mod dbus;
 pub mod error;

@@ -10,6 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
     ("dbus", &["error"]),
+    ("cni", &["error", "log"]),
     ("spec", &["error", "cgroup"]),
     ("cgroup", &["error", "log", "spec", "dbus"]),
     ("plan", &["error", "log", "spec", "cgroup"]),
