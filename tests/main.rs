@@ -10,6 +10,7 @@ mod architecture;
 mod cgroups;
 mod checkpoint;
 mod cli;
+mod cni;
 mod crash;
 mod descriptors;
 mod devices;
