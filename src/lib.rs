@@ -14,6 +14,7 @@ pub mod error;
 pub mod log;
 pub mod plan;
 pub mod pod;
+pub mod proc;
 pub mod run;
 pub mod spec;
 pub mod state;

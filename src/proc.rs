@@ -1,0 +1,61 @@
+//! /proc/PID/stat (proc_pid_stat(5)): which process a pid means, by the time that it was started.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The unit of times in /proc, the same on every architecture that hilum is built for (USER_HZ).
+const TICKS_PER_SECOND: u64 = 100;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub comm: String,
+    pub state: u8,
+    pub parent: i32,
+    /// Clock ticks after boot.
+    pub start_time: u64,
+}
+
+impl Stat {
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        // To the last parenthesis: the name may hold anything.
+        let open = text.iter().position(|b| *b == b'(')?;
+        let close = text.iter().rposition(|b| *b == b')')?;
+        let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
+        let mut fields = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
+        let state = fields.next()?.bytes().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        Some(Self { comm, state, parent, start_time: fields.nth(17)?.parse().ok()? })
+    }
+}
+
+/// When a process of this start time was started, by the wall clock as it is set now.
+pub fn wall_clock(start_time: u64) -> SystemTime {
+    let boot = clock_gettime(ClockId::Boottime);
+    let up = Duration::new(boot.tv_sec.try_into().unwrap_or(0), boot.tv_nsec.try_into().unwrap_or(0));
+    let after = Duration::from_millis(start_time.saturating_mul(1000 / TICKS_PER_SECOND));
+    let booted = SystemTime::now().checked_sub(up);
+    booted.and_then(|booted| booted.checked_add(after)).unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let text = b"7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        let stat = Stat { comm: "a) Z 1 (b".into(), state: b'S', parent: 1, start_time: 4242 };
+        assert_eq!(Stat::parse(text), Some(stat));
+        assert_eq!(Stat::parse(b"7 (a"), None);
+        assert_eq!(Stat::parse(b"7 )a("), None);
+    }
+
+    #[test]
+    fn a_start_time_is_a_moment_of_the_wall_clock() {
+        let text = std::fs::read("/proc/self/stat").unwrap();
+        let started = wall_clock(Stat::parse(&text).unwrap().start_time);
+        let ago = SystemTime::now().duration_since(started).unwrap();
+        assert!(ago < Duration::from_secs(3600), "{ago:?}");
+    }
+}
