@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Context, Error, Result, errno_text};
 
@@ -103,4 +103,14 @@ pub fn now() -> String {
     let mut text = String::with_capacity(32);
     let _ = write!(text, "{}", humantime::format_rfc3339_nanos(SystemTime::now()));
     text
+}
+
+/// Another time, for an error; a file may be of any.
+pub fn time(at: SystemTime) -> String {
+    const YEAR_10000: u64 = 253_402_300_800;
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < YEAR_10000 => humantime::format_rfc3339_millis(at).to_string(),
+        Ok(_) => "after the year 9999".into(),
+        Err(_) => "before 1970".into(),
+    }
 }

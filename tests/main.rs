@@ -18,6 +18,7 @@ mod errors;
 mod exec;
 mod hooks;
 mod inspect;
+mod join;
 mod kill;
 mod lifecycle;
 mod manual;

@@ -51,7 +51,7 @@ pub fn make(
     }
     let bundle = text(args, "bundle").unwrap_or(".");
     let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
-    let (mut spec, document) = spec::load(&bundle)?;
+    let spec::Document { mut spec, text: document, written } = spec::load(&bundle)?;
     let flags = Flags { pod: text(args, "pod"), join: text(args, "join") };
     let membership = Membership::find(&global.pods, &global.root, flags, &spec)?;
     membership.apply(&mut spec, id, global.systemd.is_some())?;
@@ -85,6 +85,7 @@ pub fn make(
     let arena = Bump::new();
     let request = Request {
         spec: &spec,
+        written,
         id,
         bundle: &bundle,
         rootfs,

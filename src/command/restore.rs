@@ -65,11 +65,12 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     let dirs = directories(args, "restore.log", false)?;
     let bundle = text(args, "bundle").filter(|path| !path.is_empty()).unwrap_or(".");
     let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
-    let (spec, document) = spec::load(&bundle)?;
+    let document = spec::load(&bundle)?;
+    let spec = &document.spec;
     let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
     let console = Console::plan(terminal, detach, text(args, "console-socket").map(Path::new))?;
-    let checkpoint = Checkpoint::load(&dirs, &spec)?;
+    let checkpoint = Checkpoint::load(&dirs, &document)?;
     criu::probe()?;
     let host = cgroup::Host::detect()?;
     let mut systemd = connect(global, &host)?;
@@ -79,12 +80,12 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
         log::warn(warning);
     }
     prepare_root(&global.root)?;
-    let mut state = new_state(&spec, (id, &bundle, &rootfs), cgroup.cgroup.clone());
+    let mut state = new_state(spec, (id, &bundle, &rootfs), cgroup.cgroup.clone());
     let container = Container::create(&global.root, &state)?;
     let restore = Restore {
         checkpoint: &checkpoint,
-        spec: &spec,
-        document: &document,
+        spec,
+        document: &document.text,
         dirs: &dirs,
         wish: &wish,
         cgroup: &mut cgroup,

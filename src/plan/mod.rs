@@ -36,12 +36,14 @@ pub use idmap::IdMaps;
 
 use crate::error::{Error, Result};
 use crate::log;
-use crate::spec::config::Spec;
+use crate::spec::{Written, config::Spec};
 use namespace::Namespaces;
 
 /// What is asked for: the document, and what the command line and the host add to it.
 pub struct Request<'s> {
     pub spec: &'s Spec,
+    /// When the document was written, as far as that is known.
+    pub written: Option<Written>,
     pub id: &'s str,
     /// The bundle's directory, absolute.
     pub bundle: &'s Path,
@@ -113,7 +115,7 @@ impl Plan<'_> {
 /// The order, from top to bottom.
 pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     check(req.spec)?;
-    let ns = Namespaces::plan(&req.spec.linux.namespaces)?;
+    let ns = Namespaces::plan(&req.spec.linux.namespaces, req.written)?;
     let id_maps = IdMaps::plan(&req.spec.linux, &ns)?;
     let offsets = time_offsets(req.spec, &ns)?;
     let stage_one = ns.needs_stage_one();

@@ -134,11 +134,16 @@ pub fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Resul
             return Err(Error::new(format!("{property}: unable to set {property} without a private UTS namespace"))
                 .hint("add {\"type\": \"uts\"} to linux.namespaces"));
         }
-        if let Some(join) = ns.join(Kind::Uts) {
-            log::debug(|| format!("{property}: sets the name of all in the joined uts namespace {}", join.path));
-        }
+        let is_host = property == "hostname";
+        let now = || {
+            let names = rustix::system::uname();
+            let name = if is_host { names.nodename() } else { names.domainname() };
+            Some(name.to_string_lossy().into_owned())
+        };
         let name = b.text(value, property)?;
-        b.push(if property == "hostname" { Step::Hostname { name } } else { Step::Domainname { name } });
+        if ns.must_set(Kind::Uts, property, value, now)? {
+            b.push(if is_host { Step::Hostname { name } } else { Step::Domainname { name } });
+        }
     }
     Ok(())
 }

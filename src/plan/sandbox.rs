@@ -23,7 +23,7 @@ pub struct Request<'s> {
 
 pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     let spec = req.spec;
-    let ns = Namespaces::plan(&spec.linux.namespaces)?;
+    let ns = Namespaces::plan(&spec.linux.namespaces, None)?;
     let id_maps = IdMaps::plan(&spec.linux, &ns)?;
     let offsets = time_offsets(spec, &ns)?;
     let (stage_one, new_net, reaps) = (ns.needs_stage_one(), ns.is_new(Kind::Net), ns.is_new(Kind::Pid));

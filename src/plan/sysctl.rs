@@ -24,15 +24,16 @@ pub fn plan(b: &mut Builder<'_>, spec: &Spec, ns: &Namespaces) -> Result<()> {
     for (key, value) in &spec.linux.sysctl {
         let path = path_of(key);
         let property = format!("linux.sysctl[{key:?}]");
-        check(&path, &property, spec, ns)?;
-        let joined = ns_of(&path).is_some_and(|kind| ns.join(kind).is_some());
+        let kind = check(&path, &property, spec, ns)?;
         let step = Step::ProcWrite {
             path: b.text(format!("sys/{path}"), &property)?,
             value: b.text(value, &property)?,
             // In a namespace that others live in, what is so already stays untouched.
-            unless_equal: joined,
+            unless_equal: ns.join(kind).is_some(),
         };
-        b.push(step);
+        if ns.must_set(kind, &property, value, || std::fs::read_to_string(format!("/proc/sys/{path}")).ok())? {
+            b.push(step);
+        }
     }
     Ok(())
 }
@@ -68,7 +69,8 @@ fn ns_of(path: &str) -> Option<Kind> {
     }
 }
 
-fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<()> {
+/// The kind of namespace that it belongs to.
+fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<Kind> {
     if path.split('/').any(|part| part == ".." || part.is_empty()) {
         return Err(Error::new(format!("{property}: not the name of a sysctl")));
     }
@@ -81,13 +83,14 @@ fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<()>
             Err(Error::new(format!("{property}: not allowed in the host's {} namespace", kind.spec_name()))
                 .hint(format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.spec_name())))
         }
-        Some(_) => Ok(()),
+        Some(kind) => Ok(kind),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::config::Namespace;
 
     #[test]
     fn names_are_read_as_sysctl_reads_them() {
@@ -108,7 +111,7 @@ mod tests {
             let error = check(path, "p", &spec, &host).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let private = Namespaces::plan(&[crate::spec::config::Namespace { kind: "ipc".into(), path: String::new() }]);
+        let private = Namespaces::plan(&[Namespace { kind: "ipc".into(), ..Default::default() }], None);
         assert!(check("kernel/shmmax", "p", &spec, &private.unwrap()).is_ok());
     }
 }

@@ -15,6 +15,7 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
     let cgroup = Cgroup::default();
     let mut request = Request {
         spec: &spec,
+        written: None,
         id: "id",
         bundle: "/bundle".as_ref(),
         rootfs: "/bundle/rootfs".into(),

@@ -170,6 +170,16 @@ document! {
         #[serde(rename = "type")]
         kind: String,
         path: String,
+        /// hilum's own: what `path` must lead to, or the namespace is not joined.
+        expect: Option<Expect>,
+    }
+
+    #[derive(Copy)]
+    struct Expect {
+        /// The namespace's, in nsfs.
+        inode: Option<u64>,
+        /// That of the process which a /proc/PID/… names: clock ticks after boot (proc_pid_stat(5), field 22).
+        start_time: Option<u64>,
     }
 
     #[derive(Copy)]

@@ -1,6 +1,7 @@
 //! config.json: loading it, and the example that `hilum spec` writes.
 
 pub mod config;
+mod written;
 
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
@@ -10,12 +11,21 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
 use config::Spec;
+pub use written::Written;
 
 /// No document of people or clients is near this size.
 const LARGEST: u64 = 16 << 20;
 
-/// The bundle's config.json, checked as far as no single part of the plan does, and its text.
-pub fn load(bundle: &Path) -> Result<(Spec, Vec<u8>)> {
+/// The bundle's config.json.
+pub struct Document {
+    pub spec: Spec,
+    pub text: Vec<u8>,
+    /// When somebody last decided what is in it.
+    pub written: Option<Written>,
+}
+
+/// Checked as far as no single part of the plan does.
+pub fn load(bundle: &Path) -> Result<Document> {
     let path = bundle.join("config.json");
     let file = match std::fs::File::open(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -25,10 +35,10 @@ pub fn load(bundle: &Path) -> Result<(Spec, Vec<u8>)> {
         }
         other => other.at("open", &path)?,
     };
-    let text = read(file, &path)?;
+    let text = read(&file, &path)?;
     let spec: Spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
     check_version(&spec.oci_version).map_err(|e| e.path(&path))?;
-    Ok((spec, text))
+    Ok(Document { spec, text, written: Written::of(&file) })
 }
 
 /// A document of its own, `-` for the standard input: a process for `exec`, resources for `update`.
@@ -37,11 +47,11 @@ pub fn load_part<T: DeserializeOwned>(path: &Path) -> Result<T> {
         b"-" => std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?),
         _ => std::fs::File::open(path).at("open", path)?,
     };
-    let text = read(file, path)?;
+    let text = read(&file, path)?;
     parse(&text).map_err(|e| e.context(path.display().to_string()).path(path))
 }
 
-fn read(file: std::fs::File, path: &Path) -> Result<Vec<u8>> {
+fn read(file: &std::fs::File, path: &Path) -> Result<Vec<u8>> {
     // In one read, and one for the end.
     let len = file.metadata().at("stat", path)?.len().min(LARGEST);
     let mut text = Vec::with_capacity(len as usize + 1);

@@ -1,17 +1,18 @@
 //! linux.namespaces: which are new, which are the host's, and which are joined by `path`. Every path is opened and
 //! verified here, before anything exists; from then on only the descriptor is used.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+mod holder;
+mod join;
+mod shared;
+
+use std::os::fd::{AsFd, BorrowedFd};
 
 use hilum_sys::namespace::{self, Kind};
-use rustix::fs::{Mode, OFlags, fstat, fstatfs, open};
-use rustix::io::Errno;
+use rustix::fs::fstat;
 
-use crate::error::{Context, Error, Result, errno_text};
-use crate::spec::config;
-
-const NSFS_MAGIC: i64 = 0x6e73_6673;
+use crate::error::{Context, Error, Result};
+use crate::spec::{Written, config};
+pub use join::Join;
 
 /// What identifies a namespace while anything refers to it: its inode in nsfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +34,6 @@ impl Identity {
     }
 }
 
-#[derive(Debug)]
-pub struct Join {
-    pub kind: Kind,
-    pub path: String,
-    pub ns: OwnedFd,
-    /// Which element of linux.namespaces asks for it.
-    index: usize,
-    identity: Identity,
-    /// The user namespace that owns it (for a user namespace, its parent).
-    owner: Identity,
-}
-
 #[derive(Debug, Default)]
 pub struct Namespaces {
     new: Vec<Kind>,
@@ -52,7 +41,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    pub fn plan(list: &[config::Namespace]) -> Result<Self> {
+    /// `written`: when the list was, as far as that is known.
+    pub fn plan(list: &[config::Namespace], written: Option<Written>) -> Result<Self> {
         let mut it = Self::default();
         let mut seen = Vec::new();
         for (index, entry) in list.iter().enumerate() {
@@ -66,11 +56,10 @@ impl Namespaces {
                 )));
             }
             seen.push(kind);
-            match entry.path.as_str() {
-                "" => it.new.push(kind),
-                // The host's own namespace under another name is the host's namespace: joining it changes nothing, and
-                // must not make anybody believe that the container has one of its own (security record 17).
-                path => it.joins.extend(open_verified(kind, path, index)?),
+            join::check_expect(entry, index)?;
+            match entry.path.is_empty() {
+                true => it.new.push(kind),
+                false => it.joins.extend(join::open_verified(kind, entry, index, written)?),
             }
         }
         it.verify_owners()?;
@@ -161,63 +150,5 @@ impl Namespaces {
             // Linux before 6.11 cannot say.
             Ok(true) | Err(_) => Ok(()),
         }
-    }
-}
-
-/// `None`: it is the runtime's own.
-fn open_verified(kind: Kind, path: &str, index: usize) -> Result<Option<Join>> {
-    let property = || format!("linux.namespaces[{index}].path");
-    if !Path::new(path).is_absolute() {
-        return Err(Error::new(format!("{}: {path:?} is not an absolute path", property())));
-    }
-    // O_PATH first: opening a FIFO or a device for reading has effects, or waits.
-    let look =
-        open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
-    if fstatfs(&look).at("statfs", path)?.f_type as i64 != NSFS_MAGIC {
-        return Err(Error::new(format!("{}: {path} is not a namespace (not a file of nsfs)", property()))
-            .path(path)
-            .hint(format!("give /proc/PID/ns/{} or a file that it is bind-mounted on", kind.proc_name())));
-    }
-    let ns =
-        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| gone(path, errno, &property()))?;
-    let actual = namespace::kind(ns.as_fd()).map_err(Error::from).context(format!("{}: {path}", property()))?;
-    if actual != kind.flag() {
-        let actual = Kind::from_flag(actual).map_or("unknown", Kind::spec_name);
-        return Err(Error::new(format!(
-            "{}: {path} is of type {actual}, and linux.namespaces[{index}].type says {}",
-            property(),
-            kind.spec_name()
-        ))
-        .path(path));
-    }
-    let identity = Identity::of(ns.as_fd())?;
-    if identity == Identity::own(kind)? {
-        return Ok(None);
-    }
-    let owner = match kind {
-        Kind::User => namespace::parent(ns.as_fd()),
-        _ => namespace::owner(ns.as_fd()),
-    };
-    let owner = match owner {
-        Ok(owner) => Identity::of(owner.as_fd())?,
-        Err(Errno::PERM) => {
-            return Err(Error::new(format!(
-                "{}: {path} is owned by a user namespace that is neither this one nor below it",
-                property()
-            ))
-            .path(path));
-        }
-        Err(errno) => return Err(Error::from(errno).context(format!("{}: {path}", property()))),
-    };
-    Ok(Some(Join { kind, path: path.to_string(), ns, index, identity, owner }))
-}
-
-fn gone(path: &str, errno: Errno, property: &str) -> Error {
-    let error = Error::from(errno).context(format!("{property}: open {path}")).path(path);
-    match (errno, path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/'))) {
-        (Errno::NOENT, Some((pid, _))) if pid.bytes().all(|b| b.is_ascii_digit()) => {
-            Error::new(format!("{property}: sandbox gone: {path}: no process {pid} ({})", errno_text(errno))).path(path)
-        }
-        _ => error,
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::mount::clean;
 use crate::plan::namespace::Namespaces;
 use crate::run::console::Console;
 use crate::run::{hooks, notify, run_poststop};
-use crate::spec::config::Spec;
+use crate::spec::{Document, config::Spec};
 use crate::state::{Container, Identity, State, Status};
 
 /// What the user asks for, besides the directories.
@@ -40,9 +40,10 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub fn load(dirs: &Directories, spec: &Spec) -> Result<Self> {
+    pub fn load(dirs: &Directories, document: &Document) -> Result<Self> {
+        let spec = &document.spec;
         super::refuse(spec)?;
-        let namespaces = Namespaces::plan(&spec.linux.namespaces)?;
+        let namespaces = Namespaces::plan(&spec.linux.namespaces, document.written)?;
         let images = &dirs.images_path;
         Ok(Self { externals: mounts::load(images)?, streams: stdio::load(images)?, namespaces })
     }
@@ -288,7 +289,7 @@ mod tests {
     #[test]
     fn what_takes_the_place_of_what_was_outside() {
         let streams = [(1, "pipe:[7]".to_string())];
-        let namespaces = Namespaces::plan(&[]).unwrap();
+        let namespaces = Namespaces::plan(&[], None).unwrap();
         let facts = Facts {
             root: Path::new("/run/x/criu-root"),
             externals: vec![("/data".into(), "/srv/data".into())],
