@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plan", &["error", "log", "proc", "spec", "cgroup"]),
     ("state", &["error", "log", "proc", "spec", "cgroup"]),
     ("run", &["error", "log", "spec", "cgroup", "plan", "state"]),
-    ("pod", &["error", "log", "spec", "cgroup", "plan", "state", "run"]),
+    ("pod", &["error", "log", "proc", "spec", "cgroup", "cni", "plan", "state", "run"]),
     ("cli", &[]),
     ("command", &["error", "log", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
 ];

@@ -10,7 +10,7 @@ pub fn pod() -> Command {
         .about("Make pods: namespaces, a cgroup and a /dev/shm for several containers to share")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([create(), ls(), rm()])
+        .subcommands([create(), run(), ls(), rm()])
 }
 
 fn name() -> Arg {
@@ -31,13 +31,21 @@ fn create() -> Command {
         .arg(option("hostname", "NAME", "the hostname of all its containers [default: the pod's name]"))
         .arg(option("domainname", "NAME", "their NIS domain name"))
         .arg(list_of("sysctl", "NAME=VALUE", "set a sysctl of the shared namespaces"))
-        .arg(option("shm-size", "BYTES", "the size of their /dev/shm, such as 64m").default_value("64m"))
+        .arg(option("shm-size", "BYTES", "the size of their /dev/shm [default: 64m]"))
         .arg(list_of("uidmap", "CONTAINER:HOST:SIZE", "user ids of a shared user namespace"))
         .arg(list_of("gidmap", "CONTAINER:HOST:SIZE", "group ids of it [default: as --uidmap]"))
         .arg(list_of("time-offset", "CLOCK=SECONDS", "monotonic or boottime, in a shared time namespace"))
         .arg(option("net-path", "PATH", "the network namespace to share, instead of a new one"))
+        .arg(option("cni", "NETWORK", "attach it to this network of /etc/cni/net.d"))
         .arg(option("cgroup", "PATH", "the pod's cgroup, as linux.cgroupsPath [default: /hilum-pods/POD]"))
         .arg(name())
+}
+
+fn run() -> Command {
+    Command::new("run")
+        .about("Make a pod and start its containers, or leave nothing")
+        .arg(option("name", "POD", "the pod's name [default: the manifest's]"))
+        .arg(Arg::new("file").value_name("FILE").required(true).help("the manifest, YAML or JSON"))
 }
 
 fn ls() -> Command {

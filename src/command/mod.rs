@@ -151,12 +151,11 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
 
 /// The id, which becomes the name of a directory.
 fn id(args: &ArgMatches) -> Result<&str> {
-    name(args, "id", "invalid container ID format")
+    name_of(text(args, "id").unwrap_or_default(), "invalid container ID format")
 }
 
 /// What becomes the name of a directory.
-fn name<'m>(args: &'m ArgMatches, option: &str, invalid: &str) -> Result<&'m str> {
-    let name = text(args, option).unwrap_or_default();
+fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_+-.".contains(&c);
     if name.is_empty() || name == "." || name == ".." || !name.bytes().all(allowed) {
         return Err(Error::new(invalid).hint("it is made of letters, digits and _ + - ."));

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::text;
 use crate::error::{Context, Error, Result};
-use crate::spec;
+use crate::spec::amount::{CPU_PERIOD, bytes, cpu_quota};
 use crate::spec::config::Resources;
+use crate::spec::{self, merge};
 
 pub fn parse(resources: &Value) -> Result<Resources> {
     spec::parse(resources.to_string().as_bytes()).context("linux.resources")
@@ -44,9 +45,6 @@ const OPTIONS: &[(&str, &str, &str, Unit)] = &[
     ("pids-limit", "pids", "limit", Unit::Number),
 ];
 
-/// The period that --cpus is a part of, in microseconds: the kernel's own.
-const PERIOD: f64 = 100_000.0;
-
 #[derive(Clone, Copy)]
 enum Unit {
     Number,
@@ -68,32 +66,11 @@ fn from_options(args: &ArgMatches) -> Result<Value> {
     }
     // Of a pod only.
     if let Some(text) = args.try_get_one::<String>("cpus").ok().flatten() {
-        let cpus = text.parse().ok().filter(|cpus: &f64| *cpus > 0.0 && *cpus < 1e6);
-        let cpus = cpus.ok_or_else(|| Error::new(format!("invalid value for --cpus: {text:?}")))?;
-        merge(&mut given, &json!({ "cpu": { "quota": (cpus * PERIOD) as i64, "period": PERIOD as u64 } }));
+        let quota = text.parse().ok().and_then(cpu_quota);
+        let quota = quota.ok_or_else(|| Error::new(format!("invalid value for --cpus: {text:?}")))?;
+        merge(&mut given, &json!({ "cpu": { "quota": quota, "period": CPU_PERIOD } }));
     }
     Ok(given)
-}
-
-/// `512m`, `1.5G`, `64MiB`, `-1`: powers of 1024, whatever is written behind the letter.
-pub fn bytes(text: &str) -> Option<i64> {
-    if text == "-1" {
-        return Some(-1);
-    }
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: f64 = number.parse().ok()?;
-    let power = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 1,
-        "m" | "mb" | "mib" => 2,
-        "g" | "gb" | "gib" => 3,
-        "t" | "tb" | "tib" => 4,
-        "p" | "pb" | "pib" => 5,
-        _ => return None,
-    };
-    let bytes = number * 1024_f64.powi(power);
-    (bytes < i64::MAX as f64).then_some(bytes as i64)
 }
 
 /// linux.resources of the document, made if it is not there.
@@ -111,19 +88,6 @@ pub fn of_document(document: &mut Value) -> Result<&mut Value> {
     Ok(resources)
 }
 
-/// What is given replaces what is there; null leaves it.
-pub fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (_, Value::Null) => {}
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                merge(into.entry(key.as_str()).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from.clone(),
-    }
-}
-
 /// Values that the kernel takes together: one of them alone is completed by what was so before.
 pub fn complete(given: &mut Value, all: &Value) {
     for (one, group, other) in [("quota", "cpu", "period"), ("period", "cpu", "quota"), ("swap", "memory", "limit")] {
@@ -138,18 +102,6 @@ pub fn complete(given: &mut Value, all: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units_of_1024() {
-        for (text, expected) in
-            [("-1", -1), ("0", 0), ("4096", 4096), ("1k", 1024), ("1.5M", 1_572_864), ("2GiB", 2 << 30), ("7b", 7)]
-        {
-            assert_eq!(bytes(text), Some(expected), "{text}");
-        }
-        for bad in ["", "m", "-2", "1x", "1.2.3m", "9999999999999p"] {
-            assert_eq!(bytes(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn only_what_is_given_changes_and_pairs_are_completed() {

@@ -3,10 +3,10 @@
 use clap::ArgMatches;
 use serde_json::Value;
 
-use super::resources::{complete, given, merge, of_document, parse};
+use super::resources::{complete, given, of_document, parse};
 use super::{Global, text};
 use crate::error::{Error, Kind, Result};
-use crate::spec;
+use crate::spec::{self, merge};
 use crate::state::{Container, Status, document_text};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {

@@ -46,7 +46,7 @@ impl Target {
         let shared = self.kinds.iter().map(|kind| {
             let path = PathBuf::from(format!("/proc/{}/ns/{}", self.process.pid, kind.proc_name()));
             let inode = std::fs::metadata(&path).at("stat", &path)?.ino();
-            Ok(Shared { kind: *kind, path, inode, whose: whose.clone() })
+            Ok(Shared { kind: *kind, path, inode, start_time: Some(self.process.start_time), whose: whose.clone() })
         });
         let shared = shared.collect::<Result<Vec<_>>>()?;
         // What was read by number was the container's, if it has not ended since.

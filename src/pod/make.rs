@@ -5,6 +5,7 @@ use hilum_sys::namespace::Kind;
 
 use super::{FILE, Pod, Pods, ROOT, Reaper, pin};
 use crate::cgroup::{self, Driver, Host, systemd};
+use crate::cni::{Network, conf_dirs};
 use crate::error::{Context, Error, Result};
 use crate::plan::sandbox;
 use crate::run::sandbox::Sandbox;
@@ -19,8 +20,13 @@ pub struct Wish {
     pub spec: Spec,
     /// Bytes of /dev/shm, if the pod shares ipc.
     pub shm_size: Option<u64>,
+    /// The name of a CNI network to attach it to.
+    pub cni: Option<String>,
     pub rootless: bool,
 }
+
+/// The interface that a CNI network gives the pod.
+const INTERFACE: &str = "eth0";
 
 type Systemd<'s> = Option<&'s mut (systemd::Manager, systemd::Facts)>;
 
@@ -41,6 +47,11 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
+    // Nothing has happened to the network yet.
+    let network = match &wish.cni {
+        Some(network) => Some(Network::load(network, &conf_dirs())?.attachment(&wish.name, INTERFACE, &[])?),
+        None => None,
+    };
     let path = pods.0.join(&wish.name);
     let root = path.join(ROOT);
     let arena = Bump::new();
@@ -57,6 +68,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
         cgroup: cgroup.cgroup.clone(),
         reaper: None,
         shm_size: wish.shm_size,
+        network,
     };
     state::prepare_root(&pods.0)?;
     let taken = || Error::new(format!("pod {} exists already", pod.name)).path(&path);
@@ -66,7 +78,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     match making.make() {
         Ok(()) => Ok(pod),
         Err(error) => {
-            if let Err(e) = pod.remove(dir) {
+            if let Err(e) = pod.remove(dir, true) {
                 log::warn(&format!("undo: {e}"));
             }
             Err(error)
@@ -86,6 +98,9 @@ impl Making<'_> {
             pin::mount_shm(self.dir.path(), size)?;
         }
         self.sandbox()?;
+        if let Some(network) = &mut self.pod.network {
+            network.add(&pin::path(self.dir.path(), Kind::Net))?;
+        }
         self.pod.ready = true;
         self.dir.save(FILE, &self.pod)
     }

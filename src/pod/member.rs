@@ -10,7 +10,7 @@ use hilum_sys::namespace::Kind;
 use super::{Pod, Pods, SHM, join, pin};
 use crate::error::{Context, Error, Result};
 use crate::log;
-use crate::spec::config::{Namespace, Spec};
+use crate::spec::config::{Expect, Namespace, Spec};
 use crate::state::{Access, Locked, PodOf};
 
 pub const POD: &str = "org.hilum.pod";
@@ -21,6 +21,8 @@ pub struct Shared {
     pub kind: Kind,
     pub path: PathBuf,
     pub inode: u64,
+    /// Of the process that the path names.
+    pub start_time: Option<u64>,
     /// For the message: `pod web`, `container db`.
     pub whose: String,
 }
@@ -138,7 +140,17 @@ fn one_of<'s>(flag: &str, given: Option<&'s str>, annotation: &str, spec: &'s Sp
 fn of_pod(dir: &Path, pod: &Pod, kind: Kind) -> Result<Shared> {
     let path = pin::path(dir, kind);
     let inode = pod.namespaces.get(kind.proc_name()).copied().unwrap_or_default();
-    Ok(Shared { kind, path, inode, whose: format!("pod {}", pod.name) })
+    let gone = |why: &str| {
+        Error::new(format!("pod {}: sandbox gone: {why}", pod.name))
+            .hint(format!("hilum pod rm -f {0} and hilum pod create {0} make it anew", pod.name))
+    };
+    if std::fs::metadata(&path).at("stat", &path)?.ino() != inode {
+        return Err(gone(&format!("its {} namespace is mounted no more on {}", kind.spec_name(), path.display())));
+    }
+    if kind == Kind::Pid && pod.reaper.as_ref().is_some_and(|reaper| !reaper.process.is_alive()) {
+        return Err(gone("PID 1 of its pid namespace has ended"));
+    }
+    Ok(Shared { kind, path, inode, start_time: None, whose: format!("pod {}", pod.name) })
 }
 
 fn clone(path: &Path) -> Result<OwnedFd> {
@@ -149,8 +161,9 @@ fn clone(path: &Path) -> Result<OwnedFd> {
 fn take_part(namespaces: &mut Vec<Namespace>, shared: &Shared) -> Result<()> {
     let kind = shared.kind.spec_name();
     let path = shared.path.display().to_string();
+    let expect = Some(Expect { inode: Some(shared.inode), start_time: shared.start_time });
     let Some((index, entry)) = namespaces.iter_mut().enumerate().find(|(_, entry)| entry.kind == kind) else {
-        namespaces.push(Namespace { kind: kind.into(), path });
+        namespaces.push(Namespace { kind: kind.into(), path, expect });
         return Ok(());
     };
     if !entry.path.is_empty() && std::fs::metadata(&entry.path).is_ok_and(|stat| stat.ino() != shared.inode) {
@@ -160,6 +173,6 @@ fn take_part(namespaces: &mut Vec<Namespace>, shared: &Shared) -> Result<()> {
         ))
         .hint("remove the path, or do not ask for both"));
     }
-    entry.path = path;
+    (entry.path, entry.expect) = (path, expect);
     Ok(())
 }

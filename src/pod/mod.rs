@@ -5,6 +5,7 @@
 
 mod join;
 mod make;
+mod manifest;
 mod member;
 mod pin;
 mod remove;
@@ -17,10 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use join::parse_kind;
 pub use make::{Wish, make};
+pub use manifest::{Manifest, Wanted};
 pub use member::{Flags, Membership};
 pub use remove::remove_directory;
 
 use crate::cgroup::Cgroup;
+use crate::cni::Attachment;
 use crate::error::{Context, Error, Result};
 use crate::spec::config::Spec;
 use crate::state::{self, Access, Identity, Locked, State};
@@ -49,6 +52,9 @@ pub struct Pod {
     pub reaper: Option<Reaper>,
     /// Bytes of the /dev/shm that comes with the ipc namespace.
     pub shm_size: Option<u64>,
+    /// What CNI plugins are told when the pod goes; there before they are told anything.
+    #[serde(default)]
+    pub network: Option<Attachment>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,7 +138,7 @@ impl Pods {
     }
 }
 
-/// A container of a pod.
+/// A container that a pod has.
 pub struct Member {
     pub id: String,
     /// The directory of its state.

@@ -10,11 +10,18 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use super::SHM;
 use crate::error::{Context, Result};
+use crate::plan::namespace::NSFS_MAGIC;
 
 pub const NS: &str = "ns";
 
 pub fn path(pod: &Path, kind: Kind) -> PathBuf {
     pod.join(NS).join(kind.proc_name())
+}
+
+/// The path, if a namespace is mounted there.
+pub fn is_there(pod: &Path, kind: Kind) -> Option<PathBuf> {
+    let path = path(pod, kind);
+    rustix::fs::statfs(&path).is_ok_and(|fs| fs.f_type as i64 == NSFS_MAGIC).then_some(path)
 }
 
 /// Mounts the namespaces of a process that cannot go meanwhile, and returns their names and inodes.

@@ -2,19 +2,29 @@
 
 use std::os::fd::AsFd as _;
 
+use hilum_sys::namespace::Kind;
 use rustix::process::Signal;
 
 use super::{CONTAINERS, FILE, PARENT, Pod, ROOT, SHM, pin};
 use crate::error::{Context, Result};
+use crate::log;
 use crate::run::await_end;
 use crate::state::Locked;
 
 impl Pod {
-    /// With all that is in its cgroup. The states of its containers are the caller's to remove, before.
-    pub fn remove(&self, dir: Locked) -> Result<()> {
+    /// With all that is in its cgroup. The states of its containers are the caller's to remove, before. With `force` also if
+    /// the network cannot be told.
+    pub fn remove(&self, dir: Locked, force: bool) -> Result<()> {
         self.end_reaper()?;
         if self.cgroup.exists() {
             self.cgroup.signal_all(Signal::KILL)?;
+        }
+        if let Some(network) = &self.network {
+            // The plugins are told even if the namespace is gone already: they have given away an address.
+            match network.del(pin::is_there(dir.path(), Kind::Net).as_deref()) {
+                Err(e) if force => log::complain(&format!("pod {}: {e}", self.name)),
+                told => told?,
+            }
         }
         pin::unmount_all(dir.path())?;
         for cgroup in self.reaper.iter().map(|reaper| &reaper.cgroup).chain([&self.cgroup]) {

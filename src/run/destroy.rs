@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use super::run_poststop;
 use crate::error::{Context, Error, Result};
@@ -48,5 +48,7 @@ pub fn await_end(pid: i32, pidfd: &OwnedFd) -> Result<()> {
         return Err(Error::new(format!("process {pid} has not ended {BOUND_SECS} s after SIGKILL"))
             .hint("it may hang in a file system: see /proc/PID/stack"));
     }
+    // If it was our child, a pid namespace that it was in ends only when it is waited for.
+    let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     Ok(())
 }

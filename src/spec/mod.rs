@@ -1,5 +1,6 @@
 //! config.json: loading it, and the example that `hilum spec` writes.
 
+pub mod amount;
 pub mod config;
 mod written;
 
@@ -8,6 +9,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
 use config::Spec;
@@ -71,6 +73,19 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     })?;
     json.end().map_err(|e| Error::new(e.to_string()))?;
     Ok(spec)
+}
+
+/// What is given replaces what is there; null leaves it.
+pub fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (_, Value::Null) => {}
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
 }
 
 /// Versions of one major number are compatible (config.md, "Specification version").

@@ -3,10 +3,11 @@
 mod create;
 mod ls;
 mod rm;
+mod run;
 
 use clap::ArgMatches;
 
-use super::{Global, name, text};
+use super::{Global, name_of, text};
 use crate::error::{Error, Result};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -14,10 +15,15 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         Some(("create", args)) => create::run(global, args),
         Some(("ls", args)) => ls::run(global, args),
         Some(("rm", args)) => rm::run(global, args),
+        Some(("run", args)) => run::run(global, args),
         _ => Err(Error::new("no command given").hint("hilum pod --help lists them")),
     }
 }
 
 fn pod_name(args: &ArgMatches) -> Result<&str> {
-    name(args, "pod", "invalid name of a pod")
+    check_name(text(args, "pod").unwrap_or_default())
+}
+
+fn check_name(name: &str) -> Result<&str> {
+    name_of(name, "invalid name of a pod")
 }

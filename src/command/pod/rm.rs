@@ -13,6 +13,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut failed = None;
     // One that cannot be removed is no reason to keep the others.
     for name in texts(args, "pod") {
+        super::check_name(&name)?;
         if let Err(error) = remove(global, &name, force).map_err(|e| e.context(format!("pod {name}"))) {
             if let Some(earlier) = failed.replace(error) {
                 crate::log::complain(&earlier.to_string());
@@ -22,7 +23,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     failed.map_or(Ok(0), Err)
 }
 
-fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
+pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
     let (dir, pod) = match global.pods.open(name, Access::Exclusive) {
         Err(e) if e.kind() == Kind::NotFound && force => return Ok(()),
         other => other?,
@@ -51,7 +52,7 @@ fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
         }
     }
     match pod {
-        Some(pod) => pod.remove(dir),
+        Some(pod) => pod.remove(dir, force),
         None => remove_directory(dir),
     }
 }

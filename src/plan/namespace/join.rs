@@ -12,7 +12,7 @@ use super::holder::{Holder, pid_of};
 use crate::error::{Context, Error, Result, errno_text};
 use crate::spec::{Written, config};
 
-const NSFS_MAGIC: i64 = 0x6e73_6673;
+pub const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 #[derive(Debug)]
 pub struct Join {

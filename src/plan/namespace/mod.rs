@@ -12,7 +12,7 @@ use rustix::fs::fstat;
 
 use crate::error::{Context, Error, Result};
 use crate::spec::{Written, config};
-pub use join::Join;
+pub use join::{Join, NSFS_MAGIC};
 
 /// What identifies a namespace while anything refers to it: its inode in nsfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
