@@ -26,6 +26,7 @@ mod mount_ns;
 mod mounts;
 mod namespaces;
 mod notify;
+mod pods_ops;
 mod process;
 mod refused;
 mod resources;

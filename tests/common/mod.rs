@@ -4,10 +4,12 @@ mod config;
 mod host;
 mod kernel;
 mod namespaces;
+mod pod;
 mod sockets;
 
 pub use host::*;
 pub use kernel::*;
+pub use pod::*;
 pub use serde_json::{Value, json};
 pub use sockets::*;
 
@@ -27,7 +29,9 @@ pub struct Container {
     pub config: Value,
     pub host: Host,
     /// Options before the command, of every call.
-    globals: Vec<&'static str>,
+    globals: Vec<String>,
+    /// Options of every create and run.
+    creation: Vec<String>,
     calls: Cell<u32>,
     /// The call that created the container, and has its output.
     created: Cell<u32>,
@@ -47,6 +51,7 @@ impl Container {
             config: config::default(args),
             host: Host::plain(),
             globals: Vec::new(),
+            creation: Vec::new(),
             calls: Cell::new(0),
             created: Cell::new(0),
         };
@@ -96,7 +101,7 @@ impl Container {
 
     /// With --systemd-cgroup, as containerd gives it to all commands.
     pub fn by_systemd(mut self) -> Container {
-        self.globals.push("--systemd-cgroup");
+        self.globals.push("--systemd-cgroup".into());
         self
     }
 
@@ -149,7 +154,8 @@ impl Container {
     fn verb(&self, verb: &str, flags: &[&str]) -> Out {
         self.write_config();
         self.created.set(self.calls.get());
-        self.call(&[&[verb], flags, &[&self.id]].concat())
+        let own: Vec<&str> = self.creation.iter().map(String::as_str).collect();
+        self.call(&[&[verb], own.as_slice(), flags, &[&self.id]].concat())
     }
 
     /// `run` in the foreground.
