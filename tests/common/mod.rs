@@ -32,6 +32,8 @@ pub struct Container {
     globals: Vec<String>,
     /// Options of every create and run.
     creation: Vec<String>,
+    /// Another one's, if not its own.
+    root: Option<PathBuf>,
     calls: Cell<u32>,
     /// The call that created the container, and has its output.
     created: Cell<u32>,
@@ -52,6 +54,7 @@ impl Container {
             host: Host::plain(),
             globals: Vec::new(),
             creation: Vec::new(),
+            root: None,
             calls: Cell::new(0),
             created: Cell::new(0),
         };
@@ -119,7 +122,19 @@ impl Container {
 
     /// The state directory of the runtime: `--root`.
     pub fn root(&self) -> PathBuf {
-        self.dir().join("state")
+        self.root.clone().unwrap_or_else(|| self.dir().join("state"))
+    }
+
+    /// With the state directory of another one.
+    pub fn under(mut self, other: &Container) -> Container {
+        self.root = Some(other.root());
+        self
+    }
+
+    /// Every creation of it has these options.
+    pub fn creating(mut self, options: &[&str]) -> Container {
+        self.creation.extend(options.iter().map(|option| option.to_string()));
+        self
     }
 
     /// A file beside the bundle.

@@ -153,9 +153,13 @@ impl Drop for Pod {
 
 impl Container {
     /// Every creation of it is with `--pod`.
-    pub fn in_pod(mut self, pod: &Pod) -> Container {
+    pub fn in_pod(self, pod: &Pod) -> Container {
+        self.knows(pod).creating(&["--pod", &pod.name])
+    }
+
+    /// Every call of it has the pod's `--pods`.
+    pub fn knows(mut self, pod: &Pod) -> Container {
         self.globals.extend(pod.globals.iter().cloned());
-        self.creation.extend(["--pod".into(), pod.name.clone()]);
         self
     }
 }
