@@ -8,6 +8,9 @@ use std::path::Path;
 /// Documented for people, and not printed: the oracle, too, hides it.
 const HIDDEN: &[(&str, &str)] = &[("kill", "-a, --all")];
 
+/// Commands that have commands of their own, and one page for all of these.
+const GROUPS: &[&str] = &["pod"];
+
 /// The text of `hilum [COMMAND] --help`.
 fn help(c: &Container, command: &[&str]) -> String {
     c.call(&[command, &["--help"]].concat()).ok().stdout
@@ -107,7 +110,7 @@ fn a_page_has_the_options_and_arguments_of_the_help() {
     assert_eq!(entries(&section(page("hilum"), "SYNOPSIS"), ".Op Fl "), expected, "hilum.8, SYNOPSIS, and --help");
 
     let mut total = 0;
-    for command in commands(&overview) {
+    for command in commands(&overview).into_iter().filter(|command| !GROUPS.contains(command)) {
         let (help, page) = (help(&c, &[command]), page(&format!("hilum-{command}")));
         let mut expected = options_of_help(&help);
         assert!(expected.remove("-h, --help"), "{help}"); // said once for all, in hilum.8
@@ -131,4 +134,48 @@ fn a_page_has_the_options_and_arguments_of_the_help() {
         );
     }
     assert!(total > 50, "only {total} options were compared");
+}
+
+#[test]
+fn a_page_of_several_commands_has_the_options_and_arguments_of_each() {
+    if !hilum_only("its pages") {
+        return;
+    }
+    let (c, pages) = (Container::new(&["true"]), pages());
+    // A command that takes limits, too, may leave them to the page of `update`.
+    let limits = options_of_help(&help(&c, &["update"]));
+    for group in GROUPS {
+        let (overview, page) = (help(&c, &[group]), &pages[&format!("hilum-{group}")]);
+        let names: Vec<_> = commands(&overview).iter().map(|name| format!("{group} {name}")).collect();
+        let headings: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".Ss ")).collect();
+        assert_eq!(headings, names, "the page and the commands, in this order");
+        let synopsis = section(page, "SYNOPSIS");
+        let named: Vec<_> = synopsis.iter().filter_map(|line| line.strip_prefix(".Nm hilum ")).collect();
+        assert_eq!(named, names, "SYNOPSIS");
+        for name in &names {
+            let (help, text) = (help(&c, &name.split(' ').collect::<Vec<_>>()), subsection(page, name));
+            let mut expected = options_of_help(&help);
+            assert!(expected.remove("-h, --help"), "{help}");
+            if text.contains(&".Xr hilum-update 8") {
+                assert!(expected.contains("--memory BYTES"), "{name} takes no limits");
+                expected.retain(|option| !limits.contains(option));
+            }
+            assert_eq!(entries(&text, ".It Fl "), expected, "{name}: page and --help");
+            let usage = help.lines().find_map(|line| line.strip_prefix(&format!("Usage: hilum {name}"))).unwrap();
+            let expected = usage.replace("[OPTIONS]", "").replace(['<', '>', '[', ']', '.'], "");
+            let own = synopsis.iter().skip_while(|line| **line != format!(".Nm hilum {name}")).skip(1);
+            let own = own.take_while(|line| !line.starts_with(".Nm "));
+            let arguments = own.filter_map(|line| line.strip_prefix(".Op Ar ").or(line.strip_prefix(".Ar ")));
+            let arguments: Vec<_> =
+                arguments.map(|line| line.trim_end_matches(" ...")).filter(|name| *name != "option").collect();
+            assert_eq!(arguments, expected.split_whitespace().collect::<Vec<_>>(), "{name}: SYNOPSIS and --help");
+        }
+    }
+}
+
+/// The lines below `.Ss`.
+fn subsection<'p>(page: &'p str, name: &str) -> Vec<&'p str> {
+    let heading = format!(".Ss {name}");
+    let behind = page.lines().skip_while(|line| *line != heading).skip(1);
+    behind.take_while(|line| !line.starts_with(".Ss ") && !line.starts_with(".Sh ")).collect()
 }
