@@ -63,28 +63,24 @@ impl Drop for Bridge {
     }
 }
 
-/// A network namespace without a process: a file that it is mounted on. Gone on drop.
-struct Netns(PathBuf);
+/// A process in a network namespace of its own. (Without a process there would be a mount, and other tests look at the
+/// host's.)
+struct Netns(Helper);
 
 impl Netns {
-    fn new(path: PathBuf) -> Netns {
-        fs::write(&path, "").unwrap();
-        let net = format!("--net={}", path.display());
-        assert!(Command::new("unshare").args([&net, "true"]).status().unwrap().success());
-        Netns(path)
+    fn new() -> Netns {
+        Netns(Helper::start(&["unshare", "--net", "sleep", "1000"], "sleep"))
+    }
+
+    fn path(&self) -> PathBuf {
+        proc(self.0.pid(), "ns/net")
     }
 
     fn output(&self, args: &[&str]) -> Out {
-        let net = format!("--net={}", self.0.display());
+        let net = format!("--net={}", self.path().display());
         let out = Command::new("nsenter").arg(net).args(args).output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Out { code: out.status.code().unwrap_or(-1), stdout: text(&out.stdout), stderr: text(&out.stderr) }
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        _ = Command::new("umount").arg(&self.0).status();
     }
 }
 
@@ -97,10 +93,10 @@ fn address(attachment: &Attachment) -> String {
 #[test]
 fn two_namespaces_reach_each_other_over_a_bridge_until_they_are_removed() {
     let Some(bridge) = Bridge::new("10.213.1.0/24", json!([])) else { return };
-    let namespaces = ["one", "two"].map(|name| Netns::new(bridge.dir.path().join(name)));
+    let namespaces = [Netns::new(), Netns::new()];
     let [mut one, mut two] = ["one", "two"].map(|id| bridge.attachment(id));
-    one.add(&namespaces[0].0).unwrap();
-    two.add(&namespaces[1].0).unwrap();
+    one.add(&namespaces[0].path()).unwrap();
+    two.add(&namespaces[1].path()).unwrap();
     assert_eq!((address(&one).as_str(), address(&two).as_str()), ("10.213.1.2", "10.213.1.3"));
     assert_eq!(one.ips()[0].gateway.as_deref(), Some("10.213.1.1"));
     assert_eq!(bridge.taken(), ["10.213.1.2", "10.213.1.3"]);
@@ -113,15 +109,15 @@ fn two_namespaces_reach_each_other_over_a_bridge_until_they_are_removed() {
 
     // As it is kept between two commands.
     let one: Attachment = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
-    one.del(Some(&namespaces[0].0)).unwrap();
+    one.del(Some(&namespaces[0].path())).unwrap();
     assert_eq!(bridge.taken(), ["10.213.1.3"]);
     assert_eq!(bridge.ports(), 1);
     assert_ne!(namespaces[0].output(&["ip", "link", "show", "dev", "eth0"]).code, 0);
-    one.del(Some(&namespaces[0].0)).unwrap();
+    one.del(Some(&namespaces[0].path())).unwrap();
     one.del(None).unwrap();
     // The namespace goes first, and its veth with it; the address is still to be given back.
     let [first, second] = namespaces;
-    let gone = second.0.clone();
+    let gone = second.path();
     drop((first, second));
     eventually("the veth is gone", || bridge.ports() == 0);
     assert_eq!(bridge.taken(), ["10.213.1.3"]);
@@ -135,13 +131,13 @@ fn a_failure_behind_the_bridge_gives_back_its_address_and_its_veth() {
     // tuning refuses what is not a sysctl of the network.
     let more = json!([{ "type": "tuning", "sysctl": { "net.ipv4.no_such_thing": "1" } }]);
     let Some(bridge) = Bridge::new("10.213.2.0/24", more) else { return };
-    let netns = Netns::new(bridge.dir.path().join("one"));
+    let netns = Netns::new();
     let mut one = bridge.attachment("one");
-    let error = one.add(&netns.0).unwrap_err().to_string();
+    let error = one.add(&netns.path()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cni ADD tuning (network {}): ", bridge.name)), "{error}");
     assert!(error.contains("no_such_thing") && error.contains(": code "), "{error}");
     assert!(Path::new("/sys/class/net").join(&bridge.bridge).exists(), "the bridge was made");
     assert_eq!((bridge.taken().len(), bridge.ports()), (0, 0));
     assert_ne!(netns.output(&["ip", "link", "show", "dev", "eth0"]).code, 0);
-    one.del(Some(&netns.0)).unwrap();
+    one.del(Some(&netns.path())).unwrap();
 }
