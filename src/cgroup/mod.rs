@@ -83,12 +83,17 @@ impl Cgroup {
 
     /// Forgets what has become somebody else's: to be asked of a cgroup that was read from a file.
     pub fn forget_others(&mut self) {
+        let mut anothers = false;
+        self.directories.retain(|directory| {
+            // One look at each: who lists many containers looks at thousands.
+            let now = directory.inode.and_then(|_| directory.current_inode());
+            anothers |= now.is_some() && now != directory.inode;
+            now == directory.inode
+        });
         // A unit is known by its directory: what systemd has at that place now is another of the same name.
-        let anothers = |d: &Directory| d.inode.is_some() && d.exists() && d.inode != d.current_inode();
-        if self.directories.iter().any(anothers) {
+        if anothers {
             self.unit = None;
         }
-        self.directories.retain(|directory| directory.inode.is_none() || directory.inode == directory.current_inode());
     }
 
     /// What of it a caller without privileges may make, as far as can be told beforehand: to be there, a directory needs
