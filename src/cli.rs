@@ -107,6 +107,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("kill", kill),
     ("delete", delete),
     ("list", list),
+    ("ns", ns),
     ("spec", spec),
     ("features", features),
 ];
@@ -292,6 +293,11 @@ fn list() -> Command {
         .about("List the containers of this state directory")
         .arg(format_option())
         .arg(flag("quiet", "print ids only").short('q'))
+}
+
+fn ns() -> Command {
+    let ids = Arg::new("ids").value_name("ID").num_args(0..).help("the containers [default: all]");
+    Command::new("ns").about("Show which namespaces containers share").arg(format_option()).arg(ids)
 }
 
 fn spec() -> Command {

@@ -27,6 +27,7 @@ mod mount_ns;
 mod mounts;
 mod namespaces;
 mod notify;
+mod ns;
 mod pods;
 mod pods_ops;
 mod process;

@@ -1,5 +1,7 @@
 //! `list`: all containers of a state directory.
 
+use std::path::Path;
+
 use clap::ArgMatches;
 
 use super::{Global, text};
@@ -8,15 +10,7 @@ use crate::log;
 use crate::state::{Document, State, Status, entries, read};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let mut states = Vec::new();
-    for id in entries(&global.root)? {
-        match read(&global.root.join(&id)) {
-            Ok(Some(state)) => states.push(state),
-            // Taken a moment ago, or left by a command that was killed.
-            Ok(None) => {}
-            Err(e) => log::complain(&format!("load container {id}: {e}")),
-        }
-    }
+    let states = states(&global.root)?;
     let owners = Owners::read();
     let rows: Vec<_> = states.iter().map(|state| row(state, &owners)).collect();
     let text = if args.get_flag("quiet") {
@@ -30,6 +24,20 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     };
     super::print(&text)?;
     Ok(0)
+}
+
+/// What can be read, in the order of ids; the rest is told on stderr.
+pub fn states(root: &Path) -> Result<Vec<State>> {
+    let mut states = Vec::new();
+    for id in entries(root)? {
+        match read(&root.join(&id)) {
+            Ok(Some(state)) => states.push(state),
+            // Taken a moment ago, or left by a command that was killed.
+            Ok(None) => {}
+            Err(e) => log::complain(&format!("load container {id}: {e}")),
+        }
+    }
+    Ok(states)
 }
 
 fn row<'s>(state: &'s State, owners: &Owners) -> Document<'s> {

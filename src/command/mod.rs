@@ -9,6 +9,8 @@ mod exec;
 mod features;
 mod kill;
 mod list;
+mod matrix;
+mod ns;
 mod pause;
 mod pod;
 mod ps;
@@ -91,6 +93,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("kill", args)) => kill::run(&global, args),
         Some(("delete", args)) => delete::run(&global, args),
         Some(("list", args)) => list::run(&global, args),
+        Some(("ns", args)) => ns::run(&global, args),
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),

@@ -3,6 +3,7 @@
 
 mod dir;
 mod locked;
+mod namespaces;
 mod process;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use dir::{Container, document, document_text, half_made, make_sticky, missing, prepare_root, read};
 pub use locked::{Access, Locked, entries, load, write_aside};
+pub use namespaces::{Namespace, Namespaces};
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
