@@ -274,6 +274,7 @@ fn joins_a_namespace(c: &'static Containerd) {
     let second = Task::start(c, "joiner", &["--with-ns", &with[0], "--with-ns", &with[1]], &["sleep", "1000"]);
     let same = shared(pid, second.pid());
     assert!(same.contains(&"net") && same.contains(&"ipc") && !same.contains(&"pid"), "{same:?}");
+    shows_namespaces(&runtime_root(&unique()), &[("owner", pid), ("joiner", second.pid())]);
 }
 
 fn limits(c: &'static Containerd) {

@@ -277,6 +277,7 @@ fn namespace_paths_are_the_sandboxs(cri: &'static Cri) {
         );
     }
     assert_eq!(info["runtimeType"], "io.containerd.runc.v2");
+    shows_namespaces(&containerd::runtime_root(KUBERNETES), &[(&pod.id, sandbox), (&c.id, c.pid())]);
 }
 
 fn shared_pids(cri: &'static Cri) {

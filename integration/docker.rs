@@ -32,11 +32,12 @@ pub fn group() -> Group {
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host, pod_by_hand
     ];
-    let own: [Test<Docker>; 5] = [
+    let own: [Test<Docker>; 6] = [
         ("has_the_runtime", has_the_runtime),
         ("annotations", annotations),
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("default_runtime", default_runtime),
+        ("namespaces_are_shown", namespaces_are_shown),
         ("nothing_is_left", nothing_is_left),
     ];
     let mut group = Group { name: "docker", tests: Vec::new(), stop };
@@ -145,6 +146,15 @@ fn default_runtime(docker: &'static Docker) {
     // A state that another runtime has written is none to the one under test.
     let root = state_root(docker, &c.id).expect("a state directory");
     assert_eq!(runtime_state(&root, &c.id)["pid"].as_u64(), Some(c.pid().into()));
+}
+
+fn namespaces_are_shown(docker: &'static Docker) {
+    let owner = docker.engine.sleeper("--ipc shareable");
+    let joined = format!("--network container:{0} --ipc container:{0} --pid container:{0}", owner.id);
+    let all = [docker.engine.sleeper(&joined), docker.engine.sleeper("--network host --uts host"), owner];
+    let root = state_root(docker, &all[0].id).expect("a state directory");
+    let shown: Vec<_> = all.iter().map(|c| (c.id.as_str(), c.pid())).collect();
+    shows_namespaces(&root, &shown);
 }
 
 /// An annotation reaches the runtime, which tells it to whoever asks.

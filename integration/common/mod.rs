@@ -158,6 +158,35 @@ pub fn dirs_named(top: &Path, id: &str) -> Vec<PathBuf> {
     out.lines().into_iter().map(PathBuf::from).collect()
 }
 
+/// `hilum ns` of containers that a client has made, held against what the kernel says: equal letters, and the numbers.
+pub fn shows_namespaces(root: &Path, containers: &[(&str, u32)]) {
+    if !host::is_hilum() {
+        skip("hilum only: a command of its own");
+        return;
+    }
+    let ids = containers.iter().map(|(id, _)| *id);
+    let call =
+        |format| run(Command::new(program()).arg("--root").arg(root).args(["ns", "-f", format]).args(ids.clone())).ok();
+    let table = call("table");
+    assert!(table.lines().iter().all(|line| line.len() <= 80), "{}", table.stdout);
+    let rows: Vec<Vec<&str>> = table.lines().iter().map(|line| line.split_whitespace().collect()).collect();
+    let row = |id: &str| rows.iter().skip(1).find(|row| id.starts_with(row[0])).unwrap();
+    let listed: Vec<Value> = serde_json::from_str(&call("json").stdout).unwrap();
+    for (id, pid) in containers {
+        let entry = listed.iter().find(|entry| entry["id"] == *id).unwrap();
+        assert_eq!((entry["pid"].as_u64(), entry["status"].as_str()), (Some((*pid).into()), Some("running")));
+        for (column, name) in rows[0].iter().enumerate().skip(1) {
+            let kind = name.to_lowercase();
+            let shown = format!("{kind}:[{}]", entry["namespaces"][&kind]["inode"]);
+            assert_eq!(shown, ns(*pid, &kind));
+            assert_eq!(row(id)[column] == "host", shown == own_ns(&kind), "{}", table.stdout);
+            for (other, its) in containers {
+                assert_eq!(row(id)[column] == row(other)[column], shown == ns(*its, &kind), "{}", table.stdout);
+            }
+        }
+    }
+}
+
 /// Asks the runtime under test itself, in the state directory that a client has given it.
 pub fn runtime_state(root: &Path, id: &str) -> Value {
     let out = run(Command::new(program()).arg("--root").arg(root).args(["state", id])).ok();
