@@ -1,4 +1,4 @@
-//! Networks by the plugins that Debian has. No command attaches to them: this is the library.
+//! Networks by the plugins that Debian has: the library, and pods that are attached to them.
 
 use crate::common::*;
 use hilum::cni::{Attachment, Network};
@@ -140,4 +140,62 @@ fn a_failure_behind_the_bridge_gives_back_its_address_and_its_veth() {
     assert_eq!((bridge.taken().len(), bridge.ports()), (0, 0));
     assert_ne!(netns.output(&["ip", "link", "show", "dev", "eth0"]).code, 0);
     one.del(Some(&netns.path())).unwrap();
+}
+
+/// A pod that is attached to the network.
+fn attached(net: &Bridge) -> Pod {
+    let pod = Pod::new().env("NETCONFPATH", &net.dir.path().join("net.d"));
+    pod.create(&["--cni", &net.name]).ok();
+    pod
+}
+
+fn address_of(pod: &Pod) -> String {
+    let c = Container::sh("ip -4 addr show eth0 | sed -n 's,.*inet \\([0-9.]*\\)/.*,\\1,p'").in_pod(pod);
+    c.run().ok().stdout.trim().to_owned()
+}
+
+#[test]
+fn two_pods_reach_each_other() {
+    let Some(net) = Bridge::new("10.198.15.0/24", json!([])) else { return };
+    let (one, two) = (attached(&net), attached(&net));
+    let (first, second) = (address_of(&one), address_of(&two));
+    assert_eq!(net.taken(), [first.clone(), second.clone()]);
+    assert_eq!(net.ports(), 2);
+    let server = Container::sh("while :; do nc -l -p 80 -e echo hello; done").in_pod(&one);
+    server.up();
+    eventually("the page of the other pod", || {
+        Container::sh(&format!("nc {first} 80")).in_pod(&two).run().stdout == "hello\n"
+    });
+    server.finish();
+    one.finish();
+    assert_eq!((net.taken(), net.ports()), (vec![second], 1));
+    two.finish();
+    assert_eq!((net.taken().len(), net.ports()), (0, 0));
+}
+
+#[test]
+fn a_pod_whose_network_fails_is_not_made() {
+    // The bridge has given away an address when the second in the chain fails.
+    let Some(net) = Bridge::new("10.198.16.0/24", json!([{ "type": "tuning", "sysctl": { "net.nonsense": "1" } }]))
+    else {
+        return;
+    };
+    let pod = Pod::new().env("NETCONFPATH", &net.dir.path().join("net.d"));
+    pod.create(&["--cni", &net.name]).fails("cni ADD tuning");
+    pod.left_nothing();
+    assert_eq!((net.taken().len(), net.ports()), (0, 0));
+}
+
+#[test]
+fn the_network_is_told_when_the_namespace_is_gone_already() {
+    let Some(net) = Bridge::new("10.198.17.0/24", json!([])) else { return };
+    let pod = attached(&net);
+    assert_eq!(net.taken().len(), 1);
+    assert!(Command::new("umount").arg(pod.path().join("ns/net")).status().unwrap().success());
+    // A definition that has changed meanwhile says nothing about what was done by the old one.
+    fs::remove_file(net.dir.path().join("net.d/10-test.conflist")).unwrap();
+    pod.verb("rm", &[]).ok();
+    assert_eq!(net.taken().len(), 0);
+    pod.verb("rm", &["-f"]).ok();
+    pod.left_nothing();
 }

@@ -21,6 +21,7 @@ mod inspect;
 mod join;
 mod kill;
 mod lifecycle;
+mod manifest;
 mod manual;
 mod members;
 mod mount_ns;

@@ -11,6 +11,7 @@ pub struct Pod {
     pub name: String,
     /// Options before the command, of every call.
     globals: Vec<String>,
+    env: Vec<(&'static str, String)>,
     calls: Cell<u32>,
 }
 
@@ -23,7 +24,7 @@ impl Pod {
         // No other pod's name begins so, and no dash is in it, which a slice of systemd's would have to escape.
         let name = format!("hp{}n{}p", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let globals = vec!["--pods".into(), dir.path().join("pods").display().to_string()];
-        Pod { dir, name, globals, calls: Cell::new(0) }
+        Pod { dir, name, globals, env: Vec::new(), calls: Cell::new(0) }
     }
 
     /// Made with these options of `pod create`.
@@ -37,6 +38,12 @@ impl Pod {
     /// With --systemd-cgroup, of every call, and for the containers that it gets.
     pub fn by_systemd(mut self) -> Pod {
         self.globals.push("--systemd-cgroup".into());
+        self
+    }
+
+    /// With this in the environment of every call.
+    pub fn env(mut self, name: &'static str, value: &Path) -> Pod {
+        self.env.push((name, value.display().to_string()));
         self
     }
 
@@ -59,8 +66,21 @@ impl Pod {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program());
         // A `--root` without containers: the pod knows where its own are.
-        command.arg("--root").arg(self.dir.path().join("state")).args(&self.globals).args(args);
+        command.arg("--root").arg(self.root()).args(&self.globals).args(args);
+        command.envs(self.env.iter().cloned());
         command
+    }
+
+    /// A file beside its directory.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// The `--root` of its own calls: of what `pod run` starts.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("state")
     }
 
     pub fn call(&self, args: &[&str]) -> Out {
