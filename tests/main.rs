@@ -42,3 +42,4 @@ mod systemd;
 mod terminal;
 mod unified;
 mod userns;
+mod walkthrough;
