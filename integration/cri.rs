@@ -25,11 +25,12 @@ static CRI: Lazy<Cri> = Lazy::new();
 const PYTHON: &str = "/usr/bin/python3";
 
 pub fn group() -> Group {
-    let tests: [Test<Cri>; 16] = [
+    let tests: [Test<Cri>; 17] = [
         ("pod_of_two", pod_of_two),
         ("namespace_paths_are_the_sandboxs", namespace_paths_are_the_sandboxs),
         ("shared_pids", shared_pids),
         ("pids_of_a_target", pids_of_a_target),
+        ("pods_by_annotation", pods_by_annotation),
         ("host_namespaces", host_namespaces),
         ("security_context", security_context),
         ("exec_sync", exec_sync),
@@ -110,6 +111,12 @@ impl Pod {
     /// `options` are the sandbox's NamespaceOption.
     #[track_caller]
     fn run(cri: &'static Cri, name: &str, options: Value) -> Pod {
+        Self::run_with(cri, name, options, json!({}))
+    }
+
+    /// `more` is what its configuration has besides.
+    #[track_caller]
+    fn run_with(cri: &'static Cri, name: &str, options: Value, more: Value) -> Pod {
         let logs = dir().join("cri/logs").join(name);
         let parent = crate::engine::limits::parent(&format!("cri_{name}"));
         let mut config = json!({
@@ -120,6 +127,7 @@ impl Pod {
         if options["network"] != "NODE" {
             config["hostname"] = json!(name);
         }
+        config.as_object_mut().unwrap().append(&mut serde_json::from_value(more).unwrap());
         let answer = cri.ok("RunPodSandbox", &json!({ "config": config, "runtime_handler": "hilum" }));
         let id = answer["pod_sandbox_id"].as_str().unwrap().to_owned();
         Pod { cri, id, config, serial: RefCell::new(0) }
@@ -304,6 +312,34 @@ fn pids_of_a_target(cri: &'static Cri) {
     assert_eq!(ns(target.pid(), "pid"), ns(debugger.pid(), "pid"));
     assert_ne!(ns(target.pid(), "pid"), ns(pod.pid(), "pid"));
     assert!(debugger.exec(&["ps"]).1.contains("sleep 1000"));
+}
+
+/// What no field of the CRI can say: annotations do, which the configuration lists for containerd to pass on.
+fn pods_by_annotation(cri: &'static Cri) {
+    if !host::is_hilum() {
+        skip("another runtime does not know org.hilum.*");
+        return;
+    }
+    // The network is what the CRI plugin makes, whatever the runtime does.
+    let named = NamedPod::create("cri", &["--share", "ipc,uts"]);
+    let annotations = json!({ "annotations": { "org.hilum.pod": named.name } });
+    let pod = Pod::run_with(cri, "named", own_pids(), annotations.clone());
+    let one =
+        pod.start("exec sleep 1000", json!({ "linux": { "security_context": { "namespace_options": own_pids() } } }));
+    for pid in [pod.pid(), one.pid()] {
+        assert_eq!((ns(pid, "ipc"), ns(pid, "uts")), (named.ns("ipc"), named.ns("uts")));
+        assert_eq!(ns(pid, "net"), ns(pod.pid(), "net"));
+        assert!(cgroup_of(pid, if Host::plain() == Host::V2 { "" } else { "memory" }).contains(&named.name));
+    }
+    // One container's annotation: its neighbour's processes, where the pod shares none.
+    let join = json!({
+        "annotations": { "org.hilum.join": format!("{}:pid", one.id) },
+        "linux": { "security_context": { "namespace_options": own_pids() } },
+    });
+    let two = pod.start("exec sleep 995", join);
+    assert_eq!(ns(two.pid(), "pid"), ns(one.pid(), "pid"));
+    assert_ne!(ns(two.pid(), "pid"), ns(pod.pid(), "pid"));
+    assert!(two.exec(&["ps"]).1.contains("sleep 1000"));
 }
 
 fn host_namespaces(cri: &'static Cri) {

@@ -30,14 +30,15 @@ pub fn group() -> Group {
         life: kill_sends_the_signal, kill_ends_it, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
             restarts_after_a_crash, health;
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
-            uts_host, pod_by_hand
+            uts_host, pod_by_hand, pod_by_annotation, uts_of_another_by_annotation
     ];
-    let own: [Test<Docker>; 6] = [
+    let own: [Test<Docker>; 7] = [
         ("has_the_runtime", has_the_runtime),
         ("annotations", annotations),
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("default_runtime", default_runtime),
         ("namespaces_are_shown", namespaces_are_shown),
+        ("the_page_on_pods", the_page_on_pods),
         ("nothing_is_left", nothing_is_left),
     ];
     let mut group = Group { name: "docker", tests: Vec::new(), stop };
@@ -155,6 +156,42 @@ fn namespaces_are_shown(docker: &'static Docker) {
     let root = state_root(docker, &all[0].id).expect("a state directory");
     let shown: Vec<_> = all.iter().map(|c| (c.id.as_str(), c.pid())).collect();
     shows_namespaces(&root, &shown);
+}
+
+/// docs/pods.md is typed as it stands, with this daemon's client.
+fn the_page_on_pods(docker: &'static Docker) {
+    let client = &docker.engine.client;
+    let page = include_str!("../docs/pods.md");
+    for (kind, runs) in [
+        ("console docker", !systemd() || skip("the page names a cgroup, where systemd wants a slice")),
+        (
+            "console docker annotation",
+            (host::is_hilum() || skip("another runtime does not know org.hilum.*"))
+                && (docker.engine.major_version() >= 24 || skip("this Docker has no --annotation")),
+        ),
+    ] {
+        let session = Session::of(page, kind);
+        assert!(session.len() > 4, "{kind}");
+        if !runs {
+            continue;
+        }
+        client.ok(&["tag", image::NAME, "busybox"]);
+        let out = dir().join("page");
+        let driver = if systemd() { " --systemd-cgroup" } else { "" };
+        let quoted = |words: &[String]| words.iter().map(|word| format!("'{word}' ")).collect::<String>();
+        let script = format!(
+            "export DOCKER_CONFIG='{}'\ndocker() {{ {} \"$@\"; }}\nhilum() {{ {}{driver} \"$@\"; }}\n\
+             trap 'docker rm -f client web sandbox >/dev/null 2>&1' EXIT\n{}",
+            client.env[0].1,
+            quoted(&client.words),
+            program(),
+            session.script(&out)
+        );
+        let typed = run(std::process::Command::new("bash").args(["-c", &script]));
+        client.ok(&["rmi", "busybox"]);
+        assert_eq!(typed.code, 0, "{kind}: {typed:?}");
+        session.check(&out, &typed.stderr);
+    }
 }
 
 /// An annotation reaches the runtime, which tells it to whoever asks.

@@ -21,7 +21,7 @@ pub fn group() -> Group {
         life: kill_sends_the_signal, stop_asks_first, stop_kills_in_the_end, stopped_starts_again,
             restarts_after_a_crash, health;
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
-            uts_host
+            uts_host, pod_by_annotation, uts_of_another_by_annotation
     ];
     let own: [Test<Engine>; 5] = [
         ("the_runtime_has_the_container", the_runtime_has_the_container),

@@ -31,7 +31,8 @@ fn an_annotation_joins_a_pod() {
     let c = c.set("hostname", json!("0123456789ab")).with(|config| {
         config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev/shm");
     });
-    let c = c.push("mounts", shm).set("linux/cgroupsPath", json!("/docker/0123456789ab"));
+    // And what containerd writes: the same twice.
+    let c = c.push("mounts", shm.clone()).push("mounts", shm).set("linux/cgroupsPath", json!("/docker/0123456789ab"));
     c.up();
     for kind in ["net", "ipc", "uts"] {
         assert_eq!(ns(c.pid(), kind), pod.ns(kind), "{kind}");

@@ -9,11 +9,14 @@ pub mod image;
 pub mod kernel;
 mod process;
 pub mod readme;
+#[path = "../../tests/common/session.rs"]
+mod session;
 
 pub use host::{Host, LIMIT, Out, eventually, patience, read};
 pub use kernel::{cgroup_of, mount_at, mounts_of, ns, own_ns, proc, status_of};
 pub use process::*;
 pub use serde_json::{Value, json};
+pub use session::Session;
 
 use std::cell::RefCell;
 use std::fs;
@@ -191,4 +194,42 @@ pub fn shows_namespaces(root: &Path, containers: &[(&str, u32)]) {
 pub fn runtime_state(root: &Path, id: &str) -> Value {
     let out = run(Command::new(program()).arg("--root").arg(root).args(["state", id])).ok();
     serde_json::from_str(&out.stdout).unwrap()
+}
+
+/// A pod of the runtime under test, where its clients' containers will look for it. Removed on drop.
+pub struct NamedPod {
+    pub name: String,
+}
+
+impl NamedPod {
+    #[track_caller]
+    pub fn create(name: &str, flags: &[&str]) -> NamedPod {
+        let pod = NamedPod { name: format!("{}-{name}", unique()) };
+        pod.call(&[&["create"], flags].concat()).ok();
+        pod
+    }
+
+    fn call(&self, args: &[&str]) -> Out {
+        let mut command = Command::new(program());
+        if systemd() {
+            command.arg("--systemd-cgroup");
+        }
+        run(command.arg("pod").args(args).arg(&self.name))
+    }
+
+    /// As `ns` says it of a process.
+    pub fn ns(&self, kind: &str) -> String {
+        let path = Path::new("/run/hilum/pods").join(&self.name).join("ns").join(kind);
+        let inode = fs::metadata(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        format!("{kind}:[{}]", std::os::unix::fs::MetadataExt::ino(&inode))
+    }
+}
+
+impl Drop for NamedPod {
+    fn drop(&mut self) {
+        let out = self.call(&["rm", "--force"]);
+        if out.code != 0 {
+            eprintln!("pod rm {}: {}", self.name, out.stderr);
+        }
+    }
 }

@@ -41,6 +41,11 @@ impl Engine {
         self.kind == Kind::Docker
     }
 
+    pub fn major_version(&self) -> u32 {
+        let version = self.client.ok(&["version", "--format", "{{.Server.Version}}"]);
+        version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_else(|| panic!("version {version:?}"))
+    }
+
     /// A directory that the engine, whoever runs it, may read and write.
     pub fn scratch(&self) -> String {
         let name = if self.kind == Kind::Rootless { "rootless/scratch" } else { "scratch" };

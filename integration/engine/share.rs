@@ -125,3 +125,55 @@ pub fn pod_by_hand(e: &'static Engine) {
     assert!(seen.contains("8192"), "{seen}");
     assert_eq!(client.exec("", &["hostname"]).ok().stdout, "the-pod\n");
 }
+
+/// Whether the client can hand an annotation to a runtime that knows what it means.
+fn takes_annotations(e: &'static Engine) -> bool {
+    if !host::is_hilum() {
+        return skip("another runtime does not know org.hilum.*");
+    }
+    if e.kind == Kind::Rootless {
+        return skip("a pod is the work of root, and not of the user");
+    }
+    match e.major_version() {
+        major if e.is_docker() && major < 24 => skip(&format!("Docker {major} has no --annotation: 24 has")),
+        _ => true,
+    }
+}
+
+/// Containers of any client take part in a pod that has none of them for its anchor.
+pub fn pod_by_annotation(e: &'static Engine) {
+    if !takes_annotations(e) {
+        return;
+    }
+    let pod = NamedPod::create("annotated", &[]);
+    let flags = format!("--network none --annotation org.hilum.pod={}", pod.name);
+    let (one, two) = (e.sleeper(&flags), e.sleeper(&flags));
+    for c in [&one, &two] {
+        for kind in ["net", "ipc", "uts"] {
+            assert_eq!(ns(c.pid(), kind), pod.ns(kind), "{kind}");
+        }
+        assert!(cgroup_of(c.pid(), if Host::plain() == Host::V2 { "" } else { "memory" }).contains(&pod.name));
+        assert_eq!(c.exec("", &["hostname"]).ok().stdout, format!("{}\n", pod.name));
+    }
+    one.exec("", &["sh", "-c", "echo shm >/dev/shm/name"]).ok();
+    assert_eq!(two.exec("", &["cat", "/dev/shm/name"]).ok().stdout, "shm\n");
+    // It outlives them.
+    let before = pod.ns("net");
+    drop((one, two));
+    assert_eq!(pod.ns("net"), before);
+    assert_eq!(ns(e.sleeper(&flags).pid(), "net"), before);
+}
+
+/// What Docker has no option for at all.
+pub fn uts_of_another_by_annotation(e: &'static Engine) {
+    if !takes_annotations(e) {
+        return;
+    }
+    let owner = e.sleeper("--hostname the-owner");
+    let other = e.sleeper(&format!("--annotation org.hilum.join={}:uts", owner.id));
+    assert_eq!(ns(owner.pid(), "uts"), ns(other.pid(), "uts"));
+    assert_ne!(ns(owner.pid(), "net"), ns(other.pid(), "net"));
+    for c in [&owner, &other] {
+        assert_eq!(c.exec("", &["hostname"]).ok().stdout, "the-owner\n");
+    }
+}

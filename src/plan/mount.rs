@@ -29,6 +29,8 @@ const PROC_BINDS: &[&str] = &[
     "/proc/net/dev",
 ];
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// Where POSIX shared memory is (shm_overview(7)).
+const SHM: &str = "/dev/shm";
 /// What fsconfig(2) takes as a value.
 const OPTION_ROOM: usize = 255;
 
@@ -55,8 +57,10 @@ pub fn plan<'a>(
     if options.copy_up && mount.kind != "tmpfs" {
         return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP)));
     }
-    if let Some(shm) = req.shm.filter(|_| target == "/dev/shm") {
-        return shared_memory(b, shm, &target, &property);
+    if let Some(shm) = req.shm.filter(|_| target == SHM) {
+        // containerd mounts there twice, one over the other.
+        let again = req.spec.mounts.iter().skip(index + 1).any(|later| clean(&later.destination) == SHM);
+        return if again { Ok(()) } else { shared_memory(b, shm, &property) };
     }
     let bind = options.bind || mount.kind == "bind";
     check_proc(mount, &target, bind, &property("destination"))?;
@@ -127,12 +131,12 @@ pub fn plan<'a>(
 }
 
 /// The ipc namespace is shared, and so is what stands here, whatever a client that does not know wants to mount.
-fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, target: &str, property: &dyn Fn(&str) -> String) -> Result<()> {
+fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, property: &dyn Fn(&str) -> String) -> Result<()> {
     let fd = b.pass(shm.try_clone().context("duplicate the descriptor of /dev/shm")?);
     let step = Step::Bind(Bind {
         source: Source::Tree { fd, directory: true },
         recursive: false,
-        target: b.text(target, &property("destination"))?,
+        target: b.text(SHM, &property("destination"))?,
         attr: Attr::default(),
         recursive_attr: Attr::default(),
         propagation: options::MS_PRIVATE,

@@ -5,12 +5,14 @@ mod host;
 mod kernel;
 mod namespaces;
 mod pod;
+mod session;
 mod sockets;
 
 pub use host::*;
 pub use kernel::*;
 pub use pod::*;
 pub use serde_json::{Value, json};
+pub use session::Session;
 pub use sockets::*;
 
 use std::cell::Cell;
