@@ -21,7 +21,7 @@ pub fn path(pod: &Path, kind: Kind) -> PathBuf {
 /// The path, if a namespace is mounted there.
 pub fn is_there(pod: &Path, kind: Kind) -> Option<PathBuf> {
     let path = path(pod, kind);
-    rustix::fs::statfs(&path).is_ok_and(|fs| fs.f_type as i64 == NSFS_MAGIC).then_some(path)
+    rustix::fs::statfs(&path).is_ok_and(|fs| fs.f_type == NSFS_MAGIC).then_some(path)
 }
 
 /// Mounts the namespaces of a process that cannot go meanwhile, and returns their names and inodes.
