@@ -723,3 +723,47 @@ fn a_user_without_a_bus_is_told_what_to_do() {
     assert!(out.code == 1 && out.stderr.contains("AccessDenied") && out.stderr.contains("(uid 1000)"), "{out:?}");
     u.0.left_nothing();
 }
+
+#[test]
+fn a_pod_is_a_slice_with_a_scope_for_each_container_and_for_the_reaper() {
+    if !can_be_tested() || !hilum_only("its pods") {
+        return;
+    }
+    let pod = Pod::new().by_systemd();
+    let slice = format!("hilum-{}.slice", pod.name);
+    let share = ["--share", "net,ipc,uts,pid,cgroup", "--memory", "64m", "--pids-limit", "77"];
+    pod.create(&share).ok();
+    assert_properties(&slice, &[("ActiveState", "active"), ("MemoryMax", "67108864"), ("TasksMax", "77")]);
+    assert_eq!(read(&pod.cgroup("").join("memory.max")).trim(), "67108864");
+    let reaper = pod.document()["reaper"]["process"]["pid"].as_u64().unwrap() as u32;
+    let expected = format!("0::/hilum.slice/{slice}/hilum-{}-reaper.scope", pod.name);
+    assert_eq!(read(&proc(reaper, "cgroup")).trim(), expected);
+
+    let containers = [Container::sleeper().in_pod(&pod), Container::sleeper().in_pod(&pod).in_unit("any.slice:cri:ID")];
+    for (c, unit) in containers.iter().zip(["hilum-ID.scope", "cri-ID.scope"]) {
+        c.up();
+        let unit = unit.replace("ID", &c.id);
+        assert_properties(&unit, &[("ActiveState", "active"), ("Slice", &slice)]);
+        assert_eq!(read(&proc(c.pid(), "cgroup")).trim(), format!("0::/hilum.slice/{slice}/{unit}"));
+        assert_eq!(ns(c.pid(), "net"), pod.ns("net"));
+        // From the root of the shared cgroup namespace.
+        assert_eq!(c.call(&["exec", &c.id, "cat", "/proc/self/cgroup"]).ok().stdout, format!("0::/{unit}\n"));
+    }
+    // The limits of the pod are those of its containers together.
+    assert_eq!(read(&pod.cgroup("").join("pids.current")).trim(), "3");
+
+    // Whose cgroup is made by whom must be the same for all.
+    let other = Pod::with(&["--share", "uts"]);
+    let c = Container::sleeper().by_systemd().in_pod(&other);
+    c.create_with(&[]).fails("is made by hilum itself, and the container's by systemd");
+    other.finish();
+    for c in containers {
+        let unit = format!("hilum-{}.scope", c.id);
+        c.finish();
+        assert_unit_is_gone(&unit);
+    }
+    let name = pod.name.clone();
+    pod.finish();
+    assert_unit_is_gone(&slice);
+    assert_unit_is_gone(&format!("hilum-{name}-reaper.scope"));
+}

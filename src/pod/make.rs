@@ -42,6 +42,7 @@ struct Making<'m> {
 }
 
 pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Result<Pod> {
+    pin::check_rights()?;
     let driver = Driver::of(systemd.as_deref(), &wish.spec.annotations);
     let mut cgroup = cgroup::plan_parent(host, &wish.spec.linux, &wish.name, wish.rootless, driver)?;
     for warning in &cgroup.warnings {
@@ -72,7 +73,8 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     };
     state::prepare_root(&pods.0)?;
     let taken = || Error::new(format!("pod {} exists already", pod.name)).path(&path);
-    let dir = Locked::create(path.clone())?.ok_or_else(taken)?;
+    // Anybody may write to what is mounted on shm, who can get there.
+    let dir = Locked::create(path.clone(), 0o700)?.ok_or_else(taken)?;
     let rootless = wish.rootless;
     let making = Making { dir: &dir, pod: &mut pod, plan: &plan, cgroup: &mut cgroup, systemd, host, rootless };
     match making.make() {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use hilum_sys::namespace::Kind;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::thread::CapabilitySet;
 
 use super::SHM;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::plan::namespace::NSFS_MAGIC;
 
 pub const NS: &str = "ns";
@@ -24,6 +25,17 @@ pub fn is_there(pod: &Path, kind: Kind) -> Option<PathBuf> {
     rustix::fs::statfs(&path).is_ok_and(|fs| fs.f_type == NSFS_MAGIC).then_some(path)
 }
 
+/// Before anything exists: to mount is a right (mount_namespaces(7)).
+pub fn check_rights() -> Result<()> {
+    let held = rustix::thread::capabilities(None).context("capget")?.effective;
+    match held.contains(CapabilitySet::SYS_ADMIN) {
+        true => Ok(()),
+        false => Err(Error::new("a pod's namespaces are mounted, which needs CAP_SYS_ADMIN").hint(WAY_OUT)),
+    }
+}
+
+const WAY_OUT: &str = "be root, or root of a user namespace with a mount namespace of its own (unshare -Urm)";
+
 /// Mounts the namespaces of a process that cannot go meanwhile, and returns their names and inodes.
 pub fn pin(pod: &Path, kinds: impl Iterator<Item = Kind>, pid: i32) -> Result<Vec<(String, u64)>> {
     let mut pinned = Vec::new();
@@ -31,7 +43,7 @@ pub fn pin(pod: &Path, kinds: impl Iterator<Item = Kind>, pid: i32) -> Result<Ve
         let target = path(pod, kind);
         fs::File::create_new(&target).at("create", &target)?;
         let source = format!("/proc/{pid}/ns/{}", kind.proc_name());
-        mount_bind(&source, &target).at(&format!("mount {source} on"), &target)?;
+        mount_bind(&source, &target).at(&format!("mount {source} on"), &target).map_err(rights)?;
         let inode = fs::metadata(&target).at("stat", &target)?.ino();
         pinned.push((kind.proc_name().to_string(), inode));
     }
@@ -43,7 +55,15 @@ pub fn mount_shm(pod: &Path, size: u64) -> Result<()> {
     let target = pod.join(SHM);
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let options = std::ffi::CString::new(format!("mode=1777,size={size}")).unwrap_or_default();
-    mount("shm", &target, "tmpfs", flags, options.as_c_str()).at("mount a tmpfs on", &target)
+    mount("shm", &target, "tmpfs", flags, options.as_c_str()).at("mount a tmpfs on", &target).map_err(rights)
+}
+
+/// Root of a user namespace may not mount in a mount namespace that somebody else made.
+fn rights(error: Error) -> Error {
+    match error.detail().errno {
+        Some(Errno::PERM | Errno::ACCESS) => error.hint(WAY_OUT),
+        _ => error,
+    }
 }
 
 /// Takes off whatever is mounted, also by a command that was killed before it could say so.
