@@ -55,6 +55,11 @@ impl Error {
         self
     }
 
+    /// What happened, without what to do about it.
+    pub fn message(&self) -> String {
+        Message(self).to_string()
+    }
+
     /// What to do about it; shown behind the message.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.detail.hint = Some(hint.into());
@@ -84,9 +89,12 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+/// The chain without the hint.
+struct Message<'e>(&'e Error);
+
+impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, part) in self.chain.iter().rev().enumerate() {
+        for (i, part) in self.0.chain.iter().rev().enumerate() {
             if i > 0 {
                 f.write_str(": ")?;
             }
@@ -98,6 +106,13 @@ impl fmt::Display for Error {
                 f.write_str("…")?;
             }
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Message(self).fmt(f)?;
         if let Some(hint) = &self.detail.hint {
             write!(f, "; {hint}")?;
         }

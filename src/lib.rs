@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod cni;
 pub mod command;
+pub mod conflict;
 pub mod dbus;
 pub mod error;
 pub mod log;

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
+    ("conflict", &["error"]),
     ("proc", &[]),
     ("dbus", &["error"]),
     ("cni", &["error", "log"]),
     ("spec", &["error", "cgroup"]),
-    ("cgroup", &["error", "log", "spec", "dbus"]),
-    ("plan", &["error", "log", "proc", "spec", "cgroup"]),
+    ("cgroup", &["error", "log", "conflict", "spec", "dbus"]),
+    ("plan", &["error", "log", "conflict", "proc", "spec", "cgroup"]),
     ("state", &["error", "log", "proc", "spec", "cgroup"]),
-    ("run", &["error", "log", "spec", "cgroup", "plan", "state"]),
-    ("pod", &["error", "log", "proc", "spec", "cgroup", "cni", "plan", "state", "run"]),
+    ("run", &["error", "log", "conflict", "spec", "cgroup", "plan", "state"]),
+    ("pod", &["error", "log", "conflict", "proc", "spec", "cgroup", "cni", "plan", "state", "run"]),
     ("cli", &[]),
-    ("command", &["error", "log", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
+    ("command", &["error", "log", "conflict", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

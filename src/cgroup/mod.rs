@@ -33,6 +33,7 @@ pub use process::Entry;
 pub use resources::{Missing, Write};
 pub use stats::Stats;
 
+use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::spec::config::{Linux, Resources};
 use host::Place;
@@ -111,7 +112,7 @@ impl Cgroup {
 
     /// Changes the limits of a running container. Its device rules stay.
     pub fn update(&self, resources: &Resources) -> Result<()> {
-        let mut writes = resources::writes(self, resources)?;
+        let mut writes = Conflicts::none(|conflicts| resources::writes(self, resources, conflicts))?;
         self.check_memory_in_use(resources)?;
         if let Some(unit) = &self.unit {
             unit.update(&mut writes)?;
@@ -245,16 +246,25 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Everything is refused here that can be, with nothing changed yet on the host.
-pub fn plan(host: &Host, linux: &Linux, id: &str, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
+const DEVICES: &str = "linux.resources.devices";
+
+/// Everything is refused here that can be, with nothing changed yet on the host. An error: there is nothing to plan for.
+pub fn plan(
+    host: &Host,
+    linux: &Linux,
+    id: &str,
+    rootless: bool,
+    driver: Driver<'_>,
+    conflicts: &mut Conflicts,
+) -> Result<Plan> {
     let rules = linux.resources.as_ref().map_or(&[][..], |resources| &resources.devices);
-    let rules = Rules::new(rules, &linux.devices)?;
-    lay_out(host, linux, id, rootless, driver, Some(rules))
+    let rules = conflicts.note(DEVICES, Rules::new(rules, &linux.devices));
+    lay_out(host, linux, id, rootless, driver, rules, conflicts)
 }
 
 /// The parent of a pod's containers: limits, but no word on devices, which each of them has rules for.
 pub fn plan_parent(host: &Host, linux: &Linux, name: &str, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
-    lay_out(host, linux, name, rootless, driver, None)
+    Conflicts::none(|conflicts| lay_out(host, linux, name, rootless, driver, None, conflicts))?
 }
 
 fn lay_out(
@@ -264,6 +274,7 @@ fn lay_out(
     rootless: bool,
     driver: Driver<'_>,
     rules: Option<Rules>,
+    conflicts: &mut Conflicts,
 ) -> Result<Plan> {
     let mut unit = match driver {
         Driver::Files => None,
@@ -282,24 +293,29 @@ fn lay_out(
     };
     let cgroup = Cgroup { directories, unit: unit.as_ref().map(|plan| plan.unit.clone()) };
     for directory in cgroup.directories.iter().filter(|d| d.exists()) {
-        directory.refuse_if_used()?;
+        conflicts.note("linux.cgroupsPath", directory.refuse_if_used());
     }
     let none = Resources::default();
     let resources = linux.resources.as_ref().unwrap_or(&none);
-    let mut writes = resources::writes(&cgroup, resources)?;
+    let mut writes = resources::writes(&cgroup, resources, conflicts);
 
     if let Some(unit) = &mut unit {
-        unit.limit(&mut writes, rules.as_ref())?;
+        conflicts.note("linux.resources", unit.limit(&mut writes, rules.as_ref()));
     }
     let v1 = cgroup.directories.iter().find(|d| d.controllers.iter().any(|c| c == "devices"));
     let v2 = cgroup.directories.iter().find(|d| d.version == Version::V2);
     let mut devices = None;
     match (rules, v1, v2) {
         (None, ..) => {}
-        (Some(rules), Some(v1), _) => writes.extend(rules.v1_writes(&v1.path, rootless)?),
+        (Some(rules), Some(v1), _) => {
+            writes.extend(conflicts.note(DEVICES, rules.v1_writes(&v1.path, rootless)).unwrap_or_default());
+        }
         (Some(rules), None, Some(v2)) => devices = Some((v2.path.clone(), rules)),
         (Some(_), None, None) if rootless || resources.devices.is_empty() => {}
-        (Some(_), None, None) => return Err(Error::new("linux.resources.devices: no devices cgroup is mounted")),
+        (Some(_), None, None) => {
+            let error = Error::new(format!("{DEVICES}: no devices cgroup is mounted"));
+            conflicts.note::<()>(DEVICES, Err(error));
+        }
     }
 
     let enable = match v2 {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::file::Writer;
 use super::{Cgroup, Directory, Version, v1, v2};
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
 use crate::spec::config::{Cpu, Rdma, Resources};
 
@@ -69,34 +70,36 @@ impl Out {
 type Lower<T> = fn(&mut Out, &T) -> Result<()>;
 
 /// Every write that the resources ask for, in the order in which they are done; devices aside.
-pub(super) fn writes(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Write>> {
+pub(super) fn writes(cgroup: &Cgroup, resources: &Resources, conflicts: &mut Conflicts) -> Vec<Write> {
     let mut all = Vec::new();
+    let mut add = |property: &str, writes: Result<Vec<Write>>| {
+        all.extend(conflicts.note(format_args!("linux.resources.{property}"), writes).unwrap_or_default());
+    };
     let r = resources;
     if let Some(memory) = &r.memory {
-        all.extend(lower(cgroup, ["memory", "memory"], v1::memory, v2::memory, memory)?);
+        add("memory", lower(cgroup, ["memory", "memory"], v1::memory, v2::memory, memory));
     }
     if let Some(cpu) = &r.cpu {
-        all.extend(lower(cgroup, ["cpu", "cpu"], v1::cpu, v2::cpu, cpu)?);
-        all.extend(lower(cgroup, ["cpuset", "cpuset"], cpuset, cpuset, cpu)?);
+        add("cpu", lower(cgroup, ["cpu", "cpu"], v1::cpu, v2::cpu, cpu));
+        add("cpu", lower(cgroup, ["cpuset", "cpuset"], cpuset, cpuset, cpu));
     }
     if let Some(pids) = &r.pids {
-        all.extend(lower(cgroup, ["pids", "pids"], v2::pids, v2::pids, pids)?);
+        add("pids", lower(cgroup, ["pids", "pids"], v2::pids, v2::pids, pids));
     }
     if let Some(io) = &r.block_io {
-        all.extend(lower(cgroup, ["blkio", "io"], v1::blkio, v2::io, io)?);
+        add("blockIO", lower(cgroup, ["blkio", "io"], v1::blkio, v2::io, io));
     }
-    all.extend(lower(cgroup, ["hugetlb", "hugetlb"], v1::hugetlb, v2::hugetlb, r.hugepage_limits.as_slice())?);
-    if let Some(network) = &r.network {
-        // v2 has no such controllers, and runc is silent about it.
-        if !cgroup.is_unified() {
-            all.extend(lower(cgroup, ["net_cls", "-"], v1::net_cls, v1::net_cls, network)?);
-            all.extend(lower(cgroup, ["net_prio", "-"], v1::net_prio, v1::net_prio, network)?);
-        }
+    let pages = r.hugepage_limits.as_slice();
+    add("hugepageLimits", lower(cgroup, ["hugetlb", "hugetlb"], v1::hugetlb, v2::hugetlb, pages));
+    // v2 has no such controllers, and runc is silent about it.
+    if let Some(network) = r.network.as_ref().filter(|_| !cgroup.is_unified()) {
+        add("network", lower(cgroup, ["net_cls", "-"], v1::net_cls, v1::net_cls, network));
+        add("network", lower(cgroup, ["net_prio", "-"], v1::net_prio, v1::net_prio, network));
     }
     let rdma: Vec<(String, Rdma)> = r.rdma.clone().into_iter().collect();
-    all.extend(lower(cgroup, ["rdma", "rdma"], self::rdma, self::rdma, rdma.as_slice())?);
-    all.extend(v2::unified(cgroup, &r.unified)?);
-    Ok(all)
+    add("rdma", lower(cgroup, ["rdma", "rdma"], self::rdma, self::rdma, rdma.as_slice()));
+    add("unified", v2::unified(cgroup, &r.unified));
+    all
 }
 
 /// Computes the writes for the hierarchy that has the controller: in a hybrid layout each is in one or the other.

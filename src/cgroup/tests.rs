@@ -27,9 +27,13 @@ fn unified() -> Host {
     Host::fake(UNIFIED, &["cpuset", "cpu", "io", "memory", "hugetlb", "pids"], OWN)
 }
 
+fn strict(host: &Host, linux: &Linux, rootless: bool, driver: Driver<'_>) -> Result<Plan> {
+    Conflicts::none(|conflicts| plan(host, linux, "id", rootless, driver, conflicts))?
+}
+
 fn try_plan(host: &Host, resources: Value) -> Result<Plan> {
     let linux = serde_json::from_value(json!({ "cgroupsPath": "/x", "resources": resources })).unwrap();
-    plan(host, &linux, "id", false, Driver::Files)
+    strict(host, &linux, false, Driver::Files)
 }
 
 /// `file=value`, without the devices.
@@ -213,15 +217,15 @@ fn devices_go_to_v1_where_it_has_them() {
 #[test]
 fn a_host_without_cgroups_is_enough_for_who_asks_for_none() {
     let host = Host::default();
-    assert_eq!(plan(&host, &Linux::default(), "id", false, Driver::Files).unwrap().cgroup, Cgroup::default());
+    assert_eq!(strict(&host, &Linux::default(), false, Driver::Files).unwrap().cgroup, Cgroup::default());
     let linux = |value: Value| serde_json::from_value::<Linux>(value).unwrap();
-    let error = |value| plan(&host, &linux(value), "id", false, Driver::Files).unwrap_err().to_string();
+    let error = |value| strict(&host, &linux(value), false, Driver::Files).unwrap_err().to_string();
     assert_eq!(error(json!({"cgroupsPath": "/x"})), "linux.cgroupsPath \"/x\": no cgroup file system is mounted");
     let expected = "linux.resources.pids.limit: cannot write pids.max: the cgroup controller \"pids\" is not available";
     assert_eq!(error(json!({"resources": {"pids": {"limit": 1}}})), expected);
     let devices = json!({"resources": {"devices": [{"allow": false, "access": "rwm"}]}});
     assert_eq!(error(devices.clone()), "linux.resources.devices: no devices cgroup is mounted");
-    assert!(plan(&host, &linux(devices), "id", true, Driver::Files).is_ok());
+    assert!(strict(&host, &linux(devices), true, Driver::Files).is_ok());
 }
 
 #[test]
@@ -252,7 +256,7 @@ fn systemd_plan(host: &Host, user: bool, document: Value) -> Result<Plan> {
     let cgroup = if user { "/user.slice/user-7.slice/user@7.service" } else { "/" };
     let facts = Facts { version: 257, cgroup: cgroup.into() };
     let annotations = [("org.systemd.property.TimeoutStopSec".to_string(), "5".to_string())].into();
-    plan(host, &linux, "id", user, Driver::Systemd { bus: &bus, facts: &facts, annotations: &annotations })
+    strict(host, &linux, user, Driver::Systemd { bus: &bus, facts: &facts, annotations: &annotations })
 }
 
 #[test]

@@ -3,20 +3,19 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use bumpalo::Bump;
 use clap::ArgMatches;
 
-use super::{Global, Systemd, in_user_namespace, text};
-use crate::cgroup::systemd;
-use crate::error::{Context, Error, Result};
-use crate::plan::{Request, SecurityModules, rootfs, seccomp};
-use crate::pod::{Flags, Membership};
+use super::preparation::{Bundle, Prepared, Wish, new_id, prepare, take_part};
+use super::{Global, text};
+use crate::conflict::Conflicts;
+use crate::error::Result;
+use crate::plan::seccomp;
+use crate::pod::Membership;
 use crate::run::console::Console;
 use crate::run::handover::Handover;
-use crate::run::{Created, Creation, idmap, notify};
-use crate::spec::config::Spec;
+use crate::run::{Created, Creation, notify};
 use crate::state::{Container, OCI_VERSION, State};
-use crate::{cgroup, log, plan, spec, state};
+use crate::{cgroup, log, state};
 
 pub struct Made {
     pub container: Container,
@@ -45,104 +44,23 @@ pub fn make(
     detached: bool,
     wait_for_start: bool,
 ) -> Result<Made> {
-    let id = super::id(args)?;
-    if global.root.join(id).exists() {
-        return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
-    }
-    let bundle = text(args, "bundle").unwrap_or(".");
-    let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
-    let spec::Document { mut spec, text: document, written } = spec::load(&bundle)?;
-    let flags = Flags { pod: text(args, "pod"), join: text(args, "join") };
-    let membership = Membership::find(&global.pods, &global.root, flags, &spec)?;
-    membership.apply(&mut spec, id, global.systemd.is_some())?;
-    let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
-    let container_dir = global.root.join(id);
-    let notify_dir = notify::host_socket()
-        // A bind mount shows it to the container.
-        .filter(|_| spec.linux.namespaces.iter().any(|ns| ns.kind == "mount"))
-        .map(|_| notify::directory(&container_dir));
-    if let (Some(_), Some(process)) = (&notify_dir, &mut spec.process) {
-        notify::announce(&mut process.env);
-    }
-    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let console = Console::plan(terminal, detached, text(args, "console-socket").map(Path::new))?;
-    if let Some(process) = &mut spec.process {
+    let id = new_id(global, args)?;
+    let mut bundle = Conflicts::none(|conflicts| Bundle::load(args, conflicts))??;
+    let membership = take_part(global, args, id, &mut bundle.document.spec)?;
+    let console = Console::plan(bundle.has_terminal(), detached, text(args, "console-socket").map(Path::new))?;
+    if let Some(process) = &mut bundle.document.spec.process {
         console.set_size(process);
     }
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
-
-    let host = cgroup::Host::detect()?;
-    let mut systemd = connect(global, &host)?;
-    let driver = cgroup::Driver::of(systemd.as_ref(), &spec.annotations);
-    let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
-    for warning in &cgroup.warnings {
-        log::warn(warning);
-    }
-    let seccomp = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
-    log_unknown_syscalls(seccomp.as_ref());
-    let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), seccomp.as_ref())?;
-    let planned = if global.rootless { cgroup.cgroup.within_reach() } else { cgroup.cgroup.clone() };
-    let arena = Bump::new();
-    let request = Request {
-        spec: &spec,
-        written,
+    let wish = Wish {
         id,
-        bundle: &bundle,
-        rootfs,
         no_pivot: args.get_flag("no-pivot"),
         new_keyring: !args.get_flag("no-new-keyring"),
-        preserve,
         extra_env: listen_env,
-        notify_dir,
         wait_for_start,
-        seccomp: seccomp.as_ref(),
         shm: membership.shm.as_ref(),
-        cgroup: &planned,
-        rootless: global.rootless,
-        in_user_namespace: in_user_namespace(),
-        setgroups_denied: setgroups_denied(&spec),
-        modules: SecurityModules::detect(),
     };
-    let plan = plan::plan(&arena, &request)?;
-
-    plan.log();
-    state::prepare_root(&global.root)?;
-    let new_keyring = request.new_keyring;
-    let pod = membership.pod();
-    let mut state = State { new_keyring, pod, ..new_state(&spec, (id, &bundle, &request.rootfs), planned.clone()) };
-    let container = Container::create(&global.root, &state)?;
-    let creation = Creation {
-        plan: &plan,
-        document: &document,
-        cgroup: &mut cgroup,
-        systemd: systemd.as_mut().map(|(manager, _)| manager),
-        seccomp: seccomp.as_ref(),
-        hooks: &spec.hooks,
-        preserve,
-        wait_for_start,
-        go_ahead: !wait_for_start && request.notify_dir.is_none(),
-        container: &container,
-        state: &mut state,
-        console,
-        agent,
-        agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
-        hooks_ran: false,
-    };
-    let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);
-    let prepared = prepared.and_then(|()| membership.enroll(id, &container_dir));
-    let created = match prepared.and_then(|()| creation.create()) {
-        Ok(created) => created,
-        Err(error) => {
-            if let Some(pod) = &state.pod {
-                let _ = std::fs::remove_file(pod.link(id));
-            }
-            if let Err(e) = container.remove() {
-                log::warn(&format!("undo: {e}"));
-            }
-            return Err(error);
-        }
-    };
-    let made = Made { container, state, created };
+    let made = prepare(global, bundle, wish, |prepared| carry_out(global, prepared, &membership, preserve, console))?;
     match pidfd_socket.map_or(Ok(()), |socket| socket.send("standard", made.created.pidfd.as_fd())) {
         Ok(()) => Ok(made),
         Err(error) => {
@@ -152,21 +70,66 @@ pub fn make(
     }
 }
 
-/// Before anything is made: who cannot be reached cannot be asked for a cgroup.
-pub fn connect(global: &Global, host: &cgroup::Host) -> Result<Option<(systemd::Manager, systemd::Facts)>> {
-    let Some(whose) = global.systemd else { return Ok(None) };
-    systemd::check_host(host)?;
-    let mut manager = systemd::Manager::connect(&systemd::Bus::find(whose == Systemd::User)?)?;
-    let facts = manager.facts()?;
-    Ok(Some((manager, facts)))
+fn carry_out(
+    global: &Global,
+    prepared: Prepared<'_>,
+    membership: &Membership,
+    preserve: u32,
+    console: Console,
+) -> Result<Made> {
+    let Prepared { bundle, mut conflicts, surroundings, seccomp, request, plan } = prepared;
+    let mut surroundings = surroundings?;
+    conflicts.check()?;
+    let spec = request.spec;
+    surroundings.warn();
+    log_unknown_syscalls(seccomp);
+    plan.log();
+    let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), seccomp)?;
+    state::prepare_root(&global.root)?;
+    let planned = request.cgroup.cloned().unwrap_or_default();
+    let (new_keyring, pod) = (request.new_keyring, membership.pod());
+    let mut state = State { new_keyring, pod, ..new_state(request.id, bundle, planned) };
+    let container = Container::create(&global.root, &state)?;
+    let creation = Creation {
+        plan: &plan,
+        document: &bundle.document.text,
+        cgroup: &mut surroundings.cgroup,
+        systemd: surroundings.systemd.as_mut().map(|(manager, _)| manager),
+        seccomp,
+        hooks: &spec.hooks,
+        preserve,
+        wait_for_start: request.wait_for_start,
+        go_ahead: !request.wait_for_start && request.notify_dir.is_none(),
+        container: &container,
+        state: &mut state,
+        console,
+        agent,
+        agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
+        hooks_ran: false,
+    };
+    let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);
+    let prepared = prepared.and_then(|()| membership.enroll(request.id, &global.root.join(request.id)));
+    match prepared.and_then(|()| creation.create()) {
+        Ok(created) => Ok(Made { container, state, created }),
+        Err(error) => {
+            if let Some(pod) = &state.pod {
+                let _ = std::fs::remove_file(pod.link(request.id));
+            }
+            if let Err(e) = container.remove() {
+                log::warn(&format!("undo: {e}"));
+            }
+            Err(error)
+        }
+    }
 }
 
-pub fn new_state(spec: &Spec, (id, bundle, rootfs): (&str, &Path, &Path), cgroup: cgroup::Cgroup) -> State {
+pub fn new_state(id: &str, bundle: &Bundle, cgroup: cgroup::Cgroup) -> State {
+    let spec = &bundle.document.spec;
     State {
         oci_version: OCI_VERSION.into(),
         id: id.into(),
-        bundle: bundle.into(),
-        rootfs: rootfs.into(),
+        bundle: bundle.path.clone(),
+        rootfs: bundle.rootfs.clone(),
         created: log::now(),
         owner: rustix::process::geteuid().as_raw(),
         annotations: spec.annotations.clone(),
@@ -210,12 +173,4 @@ fn listen_fds() -> (u32, Vec<String>) {
 pub fn preserved(args: &ArgMatches) -> Result<(u32, Vec<String>)> {
     let (listen, env) = listen_fds();
     Ok((super::preserved(args, listen)?, env))
-}
-
-/// In a user namespace whose group map was written without privilege, now or by whoever made ours.
-fn setgroups_denied(spec: &Spec) -> bool {
-    let new_user = spec.linux.namespaces.iter().any(|ns| ns.kind == "user" && ns.path.is_empty());
-    (new_user && idmap::denies_setgroups(&spec.linux.gid_mappings))
-        || (in_user_namespace()
-            && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny"))
 }

@@ -9,6 +9,7 @@ use hilum_sys::signal::SignalFd;
 
 use super::{Global, text, texts};
 use crate::cgroup::Cgroup;
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::{self, seccomp};
 use crate::run::console::Console;
@@ -50,7 +51,8 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let gone = || Error::new("container not running").with_kind(Kind::NotRunning);
     let init = state.process.ok_or_else(gone)?;
     let cgroup = cgroup(args, &state.cgroup, init.pid)?;
-    let filter = spec.linux.seccomp.as_ref().map_or(Ok(None), seccomp::plan)?;
+    let filter =
+        Conflicts::none(|conflicts| spec.linux.seccomp.as_ref().and_then(|config| seccomp::plan(config, conflicts)))?;
 
     let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), filter.as_ref())?;
 

@@ -13,6 +13,7 @@ mod matrix;
 mod ns;
 mod pause;
 mod pod;
+mod preparation;
 mod ps;
 mod resources;
 mod restore;

@@ -8,15 +8,16 @@ use hilum_sys::signal::SignalFd;
 
 use super::checkpoint::{directories, need_root, switches};
 use super::{Global, text};
-use crate::command::creation::{connect, new_state};
+use crate::command::creation::new_state;
+use crate::command::preparation::{Bundle, Surroundings, new_id};
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
-use crate::plan::rootfs;
+use crate::log;
 use crate::run::console::Console;
 use crate::run::criu;
 use crate::run::criu::restore::{Checkpoint, Restore, Restored, Wish};
 use crate::run::{destroy, foreground, run_poststart};
 use crate::state::{Container, State, prepare_root};
-use crate::{cgroup, log, spec};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     need_root()?;
@@ -57,30 +58,19 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
         lsm_profile: text(args, "lsm-profile").map(String::from),
         lsm_mount_context: text(args, "lsm-mount-context").map(String::from),
     };
-    let id = super::id(args)?;
-    if global.root.join(id).exists() {
-        return Err(Error::new("container with given ID already exists").path(global.root.join(id)));
-    }
+    let id = new_id(global, args)?;
     // Relative to where the caller is, whatever the bundle is.
     let dirs = directories(args, "restore.log", false)?;
-    let bundle = text(args, "bundle").filter(|path| !path.is_empty()).unwrap_or(".");
-    let bundle = std::fs::canonicalize(bundle).at("bundle", bundle)?;
-    let document = spec::load(&bundle)?;
-    let spec = &document.spec;
-    let rootfs = rootfs::locate(&bundle, spec.root.as_ref())?;
-    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let console = Console::plan(terminal, detach, text(args, "console-socket").map(Path::new))?;
-    let checkpoint = Checkpoint::load(&dirs, &document)?;
+    let bundle = Conflicts::none(|conflicts| Bundle::load(args, conflicts))??;
+    let console = Console::plan(bundle.has_terminal(), detach, text(args, "console-socket").map(Path::new))?;
+    let (document, spec) = (&bundle.document, &bundle.document.spec);
+    let checkpoint = Checkpoint::load(&dirs, document)?;
     criu::probe()?;
-    let host = cgroup::Host::detect()?;
-    let mut systemd = connect(global, &host)?;
-    let driver = cgroup::Driver::of(systemd.as_ref(), &spec.annotations);
-    let mut cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver)?;
-    for warning in &cgroup.warnings {
-        log::warn(warning);
-    }
+    let surroundings = Conflicts::none(|conflicts| Surroundings::plan(global, spec, id, conflicts))??;
+    surroundings.warn();
+    let Surroundings { mut systemd, mut cgroup } = surroundings;
     prepare_root(&global.root)?;
-    let mut state = new_state(spec, (id, &bundle, &rootfs), cgroup.cgroup.clone());
+    let mut state = new_state(id, &bundle, cgroup.cgroup.clone());
     let container = Container::create(&global.root, &state)?;
     let restore = Restore {
         checkpoint: &checkpoint,

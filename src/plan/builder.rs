@@ -5,17 +5,45 @@ use bumpalo::Bump;
 use hilum_init::step::{Fd, Step, Str, Strs, Words};
 use rustix::fd::{AsRawFd, OwnedFd};
 
+use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 
 pub struct Builder<'a> {
     arena: &'a Bump,
     pub steps: Vec<Step<'a>>,
     pub fds: Vec<OwnedFd>,
+    /// What cannot be done; the list is of no use then.
+    pub conflicts: Conflicts,
+    /// What will be done, and not as everybody may expect.
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(arena: &'a Bump) -> Self {
-        Self { arena, steps: Vec::with_capacity(64), fds: Vec::new() }
+        Self {
+            arena,
+            steps: Vec::with_capacity(64),
+            fds: Vec::new(),
+            conflicts: Conflicts::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What a property asks for. If it cannot be had that is noted, and the others go on.
+    pub fn part<T>(
+        &mut self,
+        property: impl std::fmt::Display,
+        part: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Option<T> {
+        let result = part(self);
+        self.conflicts.note(property, result)
+    }
+
+    pub fn append(&mut self, mut behind: Builder<'a>) {
+        self.steps.append(&mut behind.steps);
+        self.fds.append(&mut behind.fds);
+        self.conflicts.append(behind.conflicts);
+        self.warnings.append(&mut behind.warnings);
     }
 
     pub fn push(&mut self, step: Step<'a>) {

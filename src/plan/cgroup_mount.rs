@@ -22,7 +22,8 @@ pub fn plan<'a>(
     options: &Options,
     remounts: &mut Vec<Step<'a>>,
 ) -> Result<()> {
-    let cgroup = req.cgroup;
+    // Without one, that is what is wrong.
+    let Some(cgroup) = req.cgroup else { return Ok(()) };
     if cgroup.directories.is_empty() && !req.rootless {
         return Err(Error::new(format!(
             "mount cgroup on {target}: the host has no cgroup file system that it could show"

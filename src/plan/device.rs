@@ -30,18 +30,19 @@ const LINKS: &[(&str, &str)] = &[
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
+pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     // Who binds a /dev brings its own devices.
     let bound = |mount: &crate::spec::config::Mount| {
         mount::clean(&mount.destination) == "/dev"
             && (mount.kind == "bind" || mount.options.iter().any(|o| o == "bind" || o == "rbind"))
     };
     if req.spec.mounts.iter().any(bound) {
-        return Ok(());
+        return;
     }
     let configured = &req.spec.linux.devices;
     for (index, device) in configured.iter().enumerate() {
-        one(b, req, ns, device, &format!("linux.devices[{index}]"))?;
+        let property = format!("linux.devices[{index}]");
+        b.part(&property, |b| one(b, req, ns, device, &property));
     }
     for (path, major, minor) in DEFAULT {
         if !configured.iter().any(|device| mount::clean(&device.path) == *path) {
@@ -52,9 +53,13 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
                 minor: i64::from(*minor),
                 ..Device::default()
             };
-            one(b, req, ns, &device, path)?;
+            b.part("linux.devices", |b| one(b, req, ns, &device, path));
         }
     }
+    b.part("linux.devices", links);
+}
+
+fn links(b: &mut Builder<'_>) -> Result<()> {
     let link = |path, to, replace| -> Result<Step<'_>> {
         Ok(Step::Symlink { path: b.text(path, "/dev")?, to: b.text(to, "/dev")?, replace })
     };

@@ -75,8 +75,9 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
         b.push(Step::Console { bind: false, rows, cols });
     }
     b.push(Step::NewSession);
-    let exec = process::prepare(&mut b, &subject)?;
-    b.push(exec);
+    let exec = process::prepare(&mut b, &subject);
+    b.steps.extend(exec);
+    b.conflicts.check()?;
     let memory_limit = memory_limit(req.spec);
     Ok(Plan {
         steps: b.steps,
@@ -86,6 +87,8 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
         id_maps: None,
         cgroup_owner: None,
         memory_limit,
+        conflicts: b.conflicts,
+        warnings: b.warnings,
     })
 }
 

@@ -8,41 +8,43 @@ use crate::spec::config;
 
 /// prestart and createRuntime run in the runtime's namespaces, createContainer in the container's; all once the mounts
 /// are there and before pivot_root (config.md, "POSIX-platform Hooks").
-pub fn before_pivot(b: &mut Builder<'_>, req: &Request<'_>) -> Result<()> {
+pub fn before_pivot(b: &mut Builder<'_>, req: &Request<'_>) {
     let hooks = &req.spec.hooks;
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         b.push(Step::Wait(Point::RuntimeHooks));
     }
-    in_container(b, "createContainer", &hooks.create_container)
+    in_container(b, "createContainer", &hooks.create_container);
 }
 
-pub fn before_exec(b: &mut Builder<'_>, req: &Request<'_>) -> Result<()> {
-    in_container(b, "startContainer", &req.spec.hooks.start_container)
+pub fn before_exec(b: &mut Builder<'_>, req: &Request<'_>) {
+    in_container(b, "startContainer", &req.spec.hooks.start_container);
 }
 
-fn in_container(b: &mut Builder<'_>, name: &str, hooks: &[config::Hook]) -> Result<()> {
+fn in_container(b: &mut Builder<'_>, name: &str, hooks: &[config::Hook]) {
     for (index, hook) in hooks.iter().enumerate() {
         let property = format!("hooks.{name}[{index}]");
-        // args is what execv(3) takes, with the program's name first; absent, the path is that name.
-        let args = match hook.args.is_empty() {
-            true => b.texts(&[&hook.path], &property)?,
-            false => b.texts(&hook.args, &property)?,
-        };
-        let env: Strs<'_> = b.texts(&hook.env, &property)?;
-        let step = Step::Hook(Hook {
-            name: b.text(&property, &property)?,
-            path: b.text(&hook.path, &property)?,
-            args,
-            env,
-            timeout_secs: u32::try_from(hook.timeout.unwrap_or(0)).unwrap_or(u32::MAX),
+        b.part(&property, |b| {
+            // args is what execv(3) takes, with the program's name first; absent, the path is that name.
+            let args = match hook.args.is_empty() {
+                true => b.texts(&[&hook.path], &property)?,
+                false => b.texts(&hook.args, &property)?,
+            };
+            let env: Strs<'_> = b.texts(&hook.env, &property)?;
+            let step = Step::Hook(Hook {
+                name: b.text(&property, &property)?,
+                path: b.text(&hook.path, &property)?,
+                args,
+                env,
+                timeout_secs: u32::try_from(hook.timeout.unwrap_or(0)).unwrap_or(u32::MAX),
+            });
+            b.push(step);
+            Ok(())
         });
-        b.push(step);
     }
-    Ok(())
 }
 
 /// Every hook of the document can be started and ended.
-pub fn check(hooks: &config::Hooks) -> Result<()> {
+pub fn check(b: &mut Builder<'_>, hooks: &config::Hooks) {
     let all = [
         ("prestart", &hooks.prestart),
         ("createRuntime", &hooks.create_runtime),
@@ -53,13 +55,17 @@ pub fn check(hooks: &config::Hooks) -> Result<()> {
     ];
     for (name, hooks) in all {
         for (index, hook) in hooks.iter().enumerate() {
-            if !hook.path.starts_with('/') {
-                return Err(Error::new(format!("hooks.{name}[{index}].path: {:?} is not absolute", hook.path)));
-            }
-            if hook.timeout.is_some_and(|timeout| timeout <= 0) {
-                return Err(Error::new(format!("hooks.{name}[{index}].timeout: must be greater than zero")));
-            }
+            b.part(format_args!("hooks.{name}[{index}]"), |_| check_one(&format!("hooks.{name}[{index}]"), hook));
         }
+    }
+}
+
+fn check_one(property: &str, hook: &config::Hook) -> Result<()> {
+    if !hook.path.starts_with('/') {
+        return Err(Error::new(format!("{property}.path: {:?} is not absolute", hook.path)));
+    }
+    if hook.timeout.is_some_and(|timeout| timeout <= 0) {
+        return Err(Error::new(format!("{property}.timeout: must be greater than zero")));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
+use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::spec::config::{IdMapping, Linux};
 
@@ -18,23 +19,24 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    pub fn plan(linux: &Linux, ns: &Namespaces) -> Result<Option<Self>> {
+    pub fn plan(linux: &Linux, ns: &Namespaces, conflicts: &mut Conflicts) -> Option<Self> {
         let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
         if !ns.is_new(Kind::User) {
             // A joined user namespace has its maps; clients repeat them (the CRI does), and nobody can change them.
-            if mapped && ns.join(Kind::User).is_none() {
-                return Err(Error::new(
+            if mapped && !ns.is_private(Kind::User) {
+                let error = Error::new(
                     "linux.uidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
-                )
-                .hint("add {\"type\": \"user\"} to linux.namespaces"));
+                );
+                let error = error.hint("add {\"type\": \"user\"} to linux.namespaces");
+                conflicts.note::<()>("linux.uidMappings", Err(error));
             }
-            return Ok(None);
+            return None;
         }
         for (maps, property) in [(&linux.uid_mappings, "linux.uidMappings"), (&linux.gid_mappings, "linux.gidMappings")]
         {
-            check(maps, property)?;
+            conflicts.note(property, check(maps, property));
         }
-        Ok(Some(Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() }))
+        Some(Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() })
     }
 
     /// What an id of the container is on the host.

@@ -34,6 +34,8 @@ pub use builder::Builder;
 pub use describe::describe;
 pub use idmap::IdMaps;
 
+use crate::cgroup::Cgroup;
+use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::spec::{Written, config::Spec};
@@ -48,11 +50,9 @@ pub struct Request<'s> {
     /// The bundle's directory, absolute.
     pub bundle: &'s Path,
     /// root.path, found and absolute.
-    pub rootfs: PathBuf,
+    pub rootfs: &'s Path,
     pub no_pivot: bool,
     pub new_keyring: bool,
-    /// Descriptors behind the standard ones that the container's process keeps.
-    pub preserve: u32,
     /// LISTEN_FDS and the like, which only the caller of the runtime knows.
     pub extra_env: Vec<String>,
     /// `create`: the process waits until `start` knocks.
@@ -62,8 +62,8 @@ pub struct Request<'s> {
     pub seccomp: Option<&'s seccomp::Filter<'s>>,
     /// What is mounted on /dev/shm, in the place of what the document says: that of a pod or of another container.
     pub shm: Option<&'s OwnedFd>,
-    /// What there will be of it; nothing, for a rootless runtime that may not make any.
-    pub cgroup: &'s crate::cgroup::Cgroup,
+    /// What there will be of it; no directory, for a rootless runtime that may not make any. `None`: it could not be planned.
+    pub cgroup: Option<&'s Cgroup>,
     pub rootless: bool,
     /// The runtime runs in a user namespace itself: no mknod, whatever the container's namespaces.
     pub in_user_namespace: bool,
@@ -101,11 +101,17 @@ pub struct Plan<'a> {
     pub cgroup_owner: Option<u32>,
     /// For the message, should the child be killed for it.
     pub memory_limit: Option<i64>,
+    /// Why it cannot be carried out; the steps are incomplete then.
+    pub conflicts: Conflicts,
+    pub warnings: Vec<String>,
 }
 
 impl Plan<'_> {
-    /// Each step, in words, for `--debug`.
+    /// What may surprise, and for `--debug` each step, in words.
     pub fn log(&self) {
+        for warning in &self.warnings {
+            log::warn(warning);
+        }
         for (index, step) in self.steps.iter().enumerate() {
             log::debug(|| format!("step {index}: {}", describe(step)));
         }
@@ -113,49 +119,52 @@ impl Plan<'_> {
 }
 
 /// The order, from top to bottom.
-pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
-    check(req.spec)?;
-    let ns = Namespaces::plan(&req.spec.linux.namespaces, req.written)?;
-    let id_maps = IdMaps::plan(&req.spec.linux, &ns)?;
-    let offsets = time_offsets(req.spec, &ns)?;
+pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
+    let mut b = Builder::new(arena);
+    check(&mut b, req.spec);
+    let ns = Namespaces::plan(&req.spec.linux.namespaces, req.written, &mut b.conflicts);
+    let id_maps = IdMaps::plan(&req.spec.linux, &ns, &mut b.conflicts);
+    let offsets = b.part("linux.timeOffsets", |_| time_offsets(req.spec, &ns)).flatten();
     let stage_one = ns.needs_stage_one();
 
-    let mut b = Builder::new(arena);
     let mut behind = Builder::new(arena);
-    rootfs::plan(&mut behind, req, &ns)?;
-    process::plan(&mut behind, req, &ns)?;
+    rootfs::plan(&mut behind, req, &ns);
+    process::plan(&mut behind, req, &ns);
 
     // Stage one: what must be done before the container's first process is cloned. Where that is nothing, the parent's
     // own clone is enough, and the rest of this is done by the container's process itself.
-    process::oom_score(&mut b, req.spec.process.as_ref().and_then(|process| process.oom_score_adj))?; // a lower one needs rights in the host's user namespace
-    match req.cgroup.unit {
-        Some(_) => b.push(Step::Wait(Point::Cgroup)),
-        None => b.push(Step::EnterCgroup),
+    let score = req.spec.process.as_ref().and_then(|process| process.oom_score_adj);
+    b.part("process.oomScoreAdj", |b| process::oom_score(b, score)); // a lower one needs rights in the host's user namespace
+    match req.cgroup.is_some_and(|cgroup| cgroup.unit.is_some()) {
+        true => b.push(Step::Wait(Point::Cgroup)),
+        false => b.push(Step::EnterCgroup),
     }
     let cgroup_owner = cgroup_mount::owner(req.spec, &ns);
     let new_net = ns.is_new(Kind::Net);
-    let clone_kinds = enter_namespaces(&mut b, ns, offsets, 0)?;
+    let clone_kinds = enter_namespaces(&mut b, ns, offsets, 0);
     if req.new_keyring {
-        let name = b.text(format!("_ses.{}", req.id), "id")?;
-        let label = &req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
-        let label = match req.modules.selinux && !label.is_empty() {
-            true => Some(b.text(label, "process.selinuxLabel")?),
-            false => None,
-        };
-        b.push(Step::SessionKeyring { name, label });
+        b.part("process.selinuxLabel", |b| session_keyring(b, req));
     }
     if new_net {
         b.push(Step::LoopbackUp);
     }
-    b.steps.append(&mut behind.steps);
-    b.fds.append(&mut behind.fds);
-    let memory_limit = memory_limit(req.spec);
-    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, cgroup_owner, memory_limit })
+    b.append(behind);
+    Plan {
+        steps: b.steps,
+        fds: b.fds,
+        clone_kinds,
+        stage_one,
+        id_maps,
+        cgroup_owner,
+        memory_limit: memory_limit(req.spec),
+        conflicts: b.conflicts,
+        warnings: b.warnings,
+    }
 }
 
 /// Joins and makes the namespaces, and those of the kinds in `private` besides, up to where the process is in all of them.
 /// Returns what the parent's clone has to make.
-fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>, private: u32) -> Result<u32> {
+fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>, private: u32) -> u32 {
     let stage_one = ns.needs_stage_one();
     let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]) | private;
     let (new_time, new_cgroup) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup));
@@ -177,8 +186,8 @@ fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>
     }
     if let Some(lines) = offsets {
         // Before the ids change: that makes /proc/self the host root's.
-        let lines = b.text(lines, "linux.timeOffsets")?;
-        b.push(Step::TimeOffsets { lines });
+        let lines = b.part("linux.timeOffsets", |b| b.text(lines, "linux.timeOffsets"));
+        b.steps.extend(lines.map(|lines| Step::TimeOffsets { lines }));
     }
     if user {
         b.push(Step::BecomeRoot);
@@ -191,7 +200,18 @@ fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>
         // Its root is the cgroup that the process is in at this moment.
         b.push(Step::Unshare { kinds: Kind::Cgroup.flag() });
     }
-    Ok(if stage_one { 0 } else { clone_kinds })
+    if stage_one { 0 } else { clone_kinds }
+}
+
+fn session_keyring(b: &mut Builder<'_>, req: &Request<'_>) -> Result<()> {
+    let name = b.text(format!("_ses.{}", req.id), "id")?;
+    let label = req.spec.process.as_ref().map(|process| process.selinux_label.as_str()).unwrap_or_default();
+    let label = match req.modules.selinux && !label.is_empty() {
+        true => Some(b.text(label, "process.selinuxLabel")?),
+        false => None,
+    };
+    b.push(Step::SessionKeyring { name, label });
+    Ok(())
 }
 
 fn memory_limit(spec: &Spec) -> Option<i64> {
@@ -199,20 +219,21 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 }
 
 /// What no single part of the plan looks at.
-fn check(spec: &Spec) -> Result<()> {
+fn check(b: &mut Builder<'_>, spec: &Spec) {
     let linux = &spec.linux;
-    hooks::check(&spec.hooks)?;
+    hooks::check(b, &spec.hooks);
     for (absent, property) in [
         (linux.net_devices.is_empty(), "linux.netDevices"),
         (linux.intel_rdt.is_none(), "linux.intelRdt"),
         (linux.memory_policy.is_none(), "linux.memoryPolicy"),
         (linux.personality.is_none(), "linux.personality"),
     ] {
-        if !absent {
-            return Err(Error::new(format!("{property}: not supported")));
-        }
+        b.part(property, |_| if absent { Ok(()) } else { Err(unsupported(property)) });
     }
-    Ok(())
+}
+
+fn unsupported(property: &str) -> Error {
+    Error::new(format!("{property}: not supported"))
 }
 
 /// The lines of /proc/PID/timens_offsets (time_namespaces(7)).

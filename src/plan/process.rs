@@ -10,7 +10,6 @@ use super::namespace::Namespaces;
 use super::seccomp::Filter;
 use super::{Builder, Request, SecurityModules, capability, hooks, passwd, sysctl};
 use crate::error::{Error, Result};
-use crate::log;
 use crate::spec::config::{self, Process};
 
 /// getrlimit(2); the numbers of x86, arm and most others.
@@ -48,9 +47,10 @@ pub struct Subject<'s> {
 }
 
 /// Everything behind pivot_root.
-pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
-    let process = req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing"))?;
-    let home = || passwd::home(&req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
+pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
+    let process = || req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing"));
+    let Some(process) = b.part("process", |_| process()) else { return };
+    let home = || passwd::home(req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
     let subject = Subject {
         process,
         seccomp: req.seccomp,
@@ -60,30 +60,34 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
         modules: req.modules,
     };
     b.push(Step::NewSession);
-    names(b, req.spec, ns)?;
-    sysctl::plan(b, req.spec, ns)?;
-    let exec = prepare(b, &subject)?;
+    names(b, req.spec, ns);
+    sysctl::plan(b, req.spec, ns);
+    let exec = prepare(b, &subject);
     if req.wait_for_start {
         b.push(Step::AwaitStart);
     }
-    hooks::before_exec(b, req)?;
-    b.push(exec);
-    Ok(())
+    hooks::before_exec(b, req);
+    b.steps.extend(exec);
 }
 
-/// What makes the process what it is to be, up to where it is ready; and the step that executes it, which comes last.
-pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a>> {
+/// What makes the process what it is to be, up to where it is ready; and the step that executes it, which comes last, if
+/// there can be one.
+pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Option<Step<'a>> {
     let process = subject.process;
-    check(process)?;
-    labels(b, process, subject.modules)?;
-    refuse_unsupported(process)?;
-    limits(b, process)?;
+    b.part("process.args", |_| check_args(&process.args));
+    b.part("process.cwd", |_| check_cwd(&process.cwd));
+    b.part("process.apparmorProfile", |b| apparmor(b, &process.apparmor_profile, subject.modules));
+    b.part("process.selinuxLabel", |b| selinux(b, &process.selinux_label, subject.modules));
+    refuse_unsupported(b, process);
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        b.part(format_args!("process.rlimits[{index}]"), |b| rlimit(b, process, index, limit));
+    }
 
     let filter = subject.seccomp.map(Filter::flags);
     if filter.is_some() {
         b.push(Step::Wait(step::Point::Seccomp));
     }
-    let cwd = b.text(&process.cwd, "process.cwd")?;
+    let cwd = b.part("process.cwd", |b| b.text(&process.cwd, "process.cwd"))?;
     b.push(Step::Chdir { path: cwd, again: false });
     // Without no_new_privs, a filter needs CAP_SYS_ADMIN, which the next steps take away (seccomp(2)). With it, the
     // filter comes last, and need not allow what a runtime does; unless it has a listener, which is handed over while the
@@ -93,87 +97,101 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Result<Step<'a
         b.push(Step::Seccomp { flags });
     }
     b.push(Step::OwnStdio { uid: process.user.uid, terminal: process.terminal });
-    identity(b, process, subject.setgroups_denied)?;
+    identity(b, process, subject.setgroups_denied);
     b.push(Step::Umask { mask: process.user.umask.unwrap_or(DEFAULT_UMASK) & 0o777 });
     b.push(Step::Chdir { path: cwd, again: true });
     if process.no_new_privileges {
         b.push(Step::NoNewPrivileges);
         b.steps.extend(filter.filter(|_| !last).map(|flags| Step::Seccomp { flags }));
     }
-    let env = environment(subject)?;
-    let name = process.args.first().map(String::as_str).unwrap_or_default();
-    let program = b.text(name, "process.args[0]")?;
-    b.push(Step::FindProgram { program, candidates: candidates(b, name, &env)? });
+    let exec = b.part("process", |b| {
+        let env = environment(subject)?;
+        let name = process.args.first().map(String::as_str).unwrap_or_default();
+        let program = b.text(name, "process.args[0]")?;
+        b.push(Step::FindProgram { program, candidates: candidates(b, name, &env)? });
+        Ok(Step::Exec {
+            args: b.texts(&process.args, "process.args")?,
+            env: b.texts(&env, "process.env")?,
+            seccomp: filter.filter(|_| last),
+        })
+    });
     b.push(Step::Wait(step::Point::Ready));
-    Ok(Step::Exec {
-        args: b.texts(&process.args, "process.args")?,
-        env: b.texts(&env, "process.env")?,
-        seccomp: filter.filter(|_| last),
-    })
+    exec
 }
 
-fn check(process: &Process) -> Result<()> {
-    if process.args.is_empty() {
-        return Err(Error::new("process.args: must not be empty"));
+fn check_args(args: &[String]) -> Result<()> {
+    match args.first().map(String::as_str) {
+        None => Err(Error::new("process.args: must not be empty")),
+        Some("") => Err(Error::new("process.args[0]: exec: \"\": executable file not found in $PATH")),
+        Some(_) => Ok(()),
     }
-    if process.args.first().is_some_and(String::is_empty) {
-        return Err(Error::new("process.args[0]: exec: \"\": executable file not found in $PATH"));
-    }
-    if !process.cwd.starts_with('/') {
-        return Err(Error::new(format!("process.cwd: {:?} is not an absolute path", process.cwd)));
+}
+
+fn check_cwd(cwd: &str) -> Result<()> {
+    if !cwd.starts_with('/') {
+        return Err(Error::new(format!("process.cwd: {cwd:?} is not an absolute path")));
     }
     Ok(())
 }
 
-pub fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) -> Result<()> {
-    for (value, property) in [(&spec.hostname, "hostname"), (&spec.domainname, "domainname")] {
-        if value.is_empty() {
-            continue;
-        }
-        if !ns.is_private(Kind::Uts) {
-            return Err(Error::new(format!("{property}: unable to set {property} without a private UTS namespace"))
-                .hint("add {\"type\": \"uts\"} to linux.namespaces"));
-        }
-        let is_host = property == "hostname";
-        let now = || {
-            let names = rustix::system::uname();
-            let name = if is_host { names.nodename() } else { names.domainname() };
-            Some(name.to_string_lossy().into_owned())
-        };
-        let name = b.text(value, property)?;
-        if ns.must_set(Kind::Uts, property, value, now)? {
-            b.push(if is_host { Step::Hostname { name } } else { Step::Domainname { name } });
-        }
+pub fn names(b: &mut Builder<'_>, spec: &config::Spec, ns: &Namespaces) {
+    b.part("hostname", |b| name(b, &spec.hostname, "hostname", ns));
+    b.part("domainname", |b| name(b, &spec.domainname, "domainname", ns));
+}
+
+fn name(b: &mut Builder<'_>, value: &str, property: &str, ns: &Namespaces) -> Result<()> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    if !ns.is_private(Kind::Uts) {
+        return Err(Error::new(format!("{property}: unable to set {property} without a private UTS namespace"))
+            .hint("add {\"type\": \"uts\"} to linux.namespaces"));
+    }
+    let is_host = property == "hostname";
+    let now = || {
+        let names = rustix::system::uname();
+        let name = if is_host { names.nodename() } else { names.domainname() };
+        Some(name.to_string_lossy().into_owned())
+    };
+    let name = b.text(value, property)?;
+    if ns.must_set(b, Kind::Uts, (property, value), now)? {
+        b.push(if is_host { Step::Hostname { name } } else { Step::Domainname { name } });
     }
     Ok(())
 }
 
 /// Files of /proc/self/attr take effect at the next exec (proc_pid_attr(5)).
-fn labels(b: &mut Builder<'_>, process: &Process, modules: SecurityModules) -> Result<()> {
-    if !process.apparmor_profile.is_empty() {
-        if !modules.apparmor {
-            return Err(Error::new(format!(
-                "process.apparmorProfile: cannot apply {:?}: AppArmor is not enabled on this host",
-                process.apparmor_profile
-            ))
-            .hint("remove the property, or boot with apparmor=1 security=apparmor"));
-        }
-        let value = b.text(format!("exec {}", process.apparmor_profile), "process.apparmorProfile")?;
-        // Linux 5.8 gave AppArmor a directory of its own; the old file is whichever module's comes first.
-        let path = match rustix::fs::access("/proc/self/attr/apparmor/exec", rustix::fs::Access::EXISTS) {
-            Ok(()) => "self/attr/apparmor/exec",
-            Err(_) => "self/attr/exec",
-        };
-        b.push(Step::ProcWrite { path: b.text(path, "")?, value, unless_equal: false });
+fn apparmor(b: &mut Builder<'_>, profile: &str, modules: SecurityModules) -> Result<()> {
+    if profile.is_empty() {
+        return Ok(());
     }
-    if !process.selinux_label.is_empty() {
-        if !modules.selinux {
-            return Err(Error::new("process.selinuxLabel: SELinux is not enabled on this host")
-                .hint("remove the property, or boot with security=selinux"));
-        }
-        let value = b.text(&process.selinux_label, "process.selinuxLabel")?;
-        b.push(Step::ProcWrite { path: b.text("self/attr/exec", "")?, value, unless_equal: false });
+    if !modules.apparmor {
+        return Err(Error::new(format!(
+            "process.apparmorProfile: cannot apply {profile:?}: AppArmor is not enabled on this host"
+        ))
+        .hint("remove the property, or boot with apparmor=1 security=apparmor"));
     }
+    let value = b.text(format!("exec {profile}"), "process.apparmorProfile")?;
+    // Linux 5.8 gave AppArmor a directory of its own; the old file is whichever module's comes first.
+    let path = match rustix::fs::access("/proc/self/attr/apparmor/exec", rustix::fs::Access::EXISTS) {
+        Ok(()) => "self/attr/apparmor/exec",
+        Err(_) => "self/attr/exec",
+    };
+    let path = b.text(path, "")?;
+    b.push(Step::ProcWrite { path, value, unless_equal: false });
+    Ok(())
+}
+
+fn selinux(b: &mut Builder<'_>, label: &str, modules: SecurityModules) -> Result<()> {
+    if label.is_empty() {
+        return Ok(());
+    }
+    if !modules.selinux {
+        return Err(Error::new("process.selinuxLabel: SELinux is not enabled on this host")
+            .hint("remove the property, or boot with security=selinux"));
+    }
+    let (path, value) = (b.text("self/attr/exec", "")?, b.text(label, "process.selinuxLabel")?);
+    b.push(Step::ProcWrite { path, value, unless_equal: false });
     Ok(())
 }
 
@@ -188,40 +206,34 @@ pub fn oom_score(b: &mut Builder<'_>, score: Option<i32>) -> Result<()> {
     Ok(())
 }
 
-fn refuse_unsupported(process: &Process) -> Result<()> {
+fn refuse_unsupported(b: &mut Builder<'_>, process: &Process) {
     for (absent, property) in [
         (process.scheduler.is_none(), "process.scheduler"),
         (process.io_priority.is_none(), "process.ioPriority"),
         (process.exec_cpu_affinity.is_none(), "process.execCPUAffinity"),
     ] {
-        if !absent {
-            return Err(Error::new(format!("{property}: not supported")));
-        }
+        b.part(property, |_| if absent { Ok(()) } else { Err(super::unsupported(property)) });
     }
+}
+
+fn rlimit(b: &mut Builder<'_>, process: &Process, index: usize, limit: &config::Rlimit) -> Result<()> {
+    let property = format!("process.rlimits[{index}]");
+    let resource = RLIMITS.iter().position(|name| *name == limit.kind);
+    let resource = resource.ok_or_else(|| Error::new(format!("{property}.type: unknown limit {:?}", limit.kind)))?;
+    if process.rlimits.iter().take(index).any(|other| other.kind == limit.kind) {
+        return Err(Error::new(format!("{property}.type: {} is there twice", limit.kind)));
+    }
+    if limit.soft > limit.hard {
+        return Err(Error::new(format!(
+            "{property}: the soft limit {} is above the hard limit {}",
+            limit.soft, limit.hard
+        )));
+    }
+    b.push(Step::Rlimit { resource: resource as u32, soft: limit.soft, hard: limit.hard });
     Ok(())
 }
 
-fn limits(b: &mut Builder<'_>, process: &Process) -> Result<()> {
-    for (index, limit) in process.rlimits.iter().enumerate() {
-        let property = format!("process.rlimits[{index}]");
-        let resource = RLIMITS.iter().position(|name| *name == limit.kind);
-        let resource =
-            resource.ok_or_else(|| Error::new(format!("{property}.type: unknown limit {:?}", limit.kind)))?;
-        if process.rlimits.iter().take(index).any(|other| other.kind == limit.kind) {
-            return Err(Error::new(format!("{property}.type: {} is there twice", limit.kind)));
-        }
-        if limit.soft > limit.hard {
-            return Err(Error::new(format!(
-                "{property}: the soft limit {} is above the hard limit {}",
-                limit.soft, limit.hard
-            )));
-        }
-        b.push(Step::Rlimit { resource: resource as u32, soft: limit.soft, hard: limit.hard });
-    }
-    Ok(())
-}
-
-fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) -> Result<()> {
+fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) {
     let none = config::Capabilities::default();
     let wanted = process.capabilities.as_ref().unwrap_or(&none);
     let mut unknown = Vec::new();
@@ -236,23 +248,24 @@ fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) -> R
     if !unknown.is_empty() {
         unknown.sort_unstable();
         unknown.dedup();
-        log::warn(&format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
+        b.warnings.push(format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")));
     }
-    if effective & !permitted != 0 {
-        return Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not"));
-    }
+    b.part("process.capabilities", |_| match effective & !permitted {
+        0 => Ok(()),
+        _ => Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not")),
+    });
     b.push(Step::BoundingSet { keep: bounding });
-    if setgroups_denied && !process.user.additional_gids.is_empty() {
-        return Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
-            .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids"));
-    }
+    b.part("process.user", |_| match setgroups_denied && !process.user.additional_gids.is_empty() {
+        false => Ok(()),
+        true => Err(Error::new("process.user.additionalGids: setgroups is denied in this user namespace")
+            .hint("map a range of group ids with newgidmap (/etc/subgid), or remove additionalGids")),
+    });
     let groups = b.words(&process.user.additional_gids);
     b.push(Step::User { uid: process.user.uid, gid: process.user.gid, groups });
     // Inheritable capabilities come back with the next exec of a file that has them: they are empty, but for those that
     // the kernel wants there to make them ambient (CVE-2022-29162 and its kin).
     let ambient = ambient & permitted;
     b.push(Step::Capabilities(step::Capabilities { effective, permitted, inheritable: ambient, ambient }));
-    Ok(())
 }
 
 fn environment(subject: &Subject<'_>) -> Result<Vec<String>> {

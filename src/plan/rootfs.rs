@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hilum_init::step::{Attr, Bind, Source, Step};
+use hilum_init::step::{self, Attr, Bind, Source, Step};
 use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
@@ -14,15 +14,16 @@ use crate::spec::config;
 /// Where the container finds its notify socket's directory.
 pub const NOTIFY_INSIDE: &str = "/run/notify";
 
-pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<()> {
+pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     let spec = req.spec;
     let private = ns.is_private(Kind::Mount);
     if !private {
-        refuse_host_mounts(spec)?;
+        refuse_host_mounts(b, spec);
     }
-    let propagation = propagation(spec)?;
+    let propagation = b.part("linux.rootfsPropagation", |_| propagation(spec)).unwrap_or(0);
     let shared = propagation & options::MS_SHARED != 0;
-    let rootfs = b.text(req.rootfs.as_os_str().as_encoded_bytes(), "root.path")?;
+    let path = req.rootfs.as_os_str().as_encoded_bytes();
+    let Some(rootfs) = b.part("root.path", |b| b.text(path, "root.path")) else { return };
     if private {
         if !shared {
             b.push(Step::Propagation { flags: before_pivot(propagation) });
@@ -36,25 +37,27 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
 
     let mut remounts = Vec::new();
     for (index, mount) in spec.mounts.iter().enumerate() {
-        mount::plan(b, req, ns, index, mount, &mut remounts)?;
+        b.part(format_args!("mounts[{index}]"), |b| mount::plan(b, req, ns, index, mount, &mut remounts));
     }
     if let Some(dir) = &req.notify_dir {
-        notify(b, dir)?;
+        b.part("NOTIFY_SOCKET", |b| notify(b, dir));
     }
-    working_directory(b, spec)?;
-    device::plan(b, req, ns)?;
+    b.part("process.cwd", |b| working_directory(b, spec));
+    device::plan(b, req, ns);
     if spec.process.as_ref().is_some_and(|process| process.terminal) {
         let size = spec.process.as_ref().and_then(|process| process.console_size.as_ref());
         let (rows, cols) = size.map_or((0, 0), |size| (size.height, size.width));
         b.push(Step::Console { bind: private, rows, cols });
     }
-    hooks::before_pivot(b, req)?;
+    hooks::before_pivot(b, req);
 
     for (index, path) in spec.linux.masked_paths.iter().enumerate() {
-        b.push(Step::Mask { path: b.text(path, &format!("linux.maskedPaths[{index}]"))? });
+        let path = b.part("linux.maskedPaths", |b| b.text(path, &format!("linux.maskedPaths[{index}]")));
+        b.steps.extend(path.map(|path| Step::Mask { path }));
     }
     for (index, path) in spec.linux.readonly_paths.iter().enumerate() {
-        b.push(Step::ReadonlyPath { path: b.text(path, &format!("linux.readonlyPaths[{index}]"))? });
+        let path = b.part("linux.readonlyPaths", |b| b.text(path, &format!("linux.readonlyPaths[{index}]")));
+        b.steps.extend(path.map(|path| Step::ReadonlyPath { path }));
     }
     b.steps.append(&mut remounts);
     if req.spec.root.as_ref().is_some_and(|root| root.readonly) {
@@ -62,7 +65,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     }
     if private && req.no_pivot && shared {
         // What is moved onto a shared mount appears on the host, too.
-        b.push(Step::PrivateParent { path: b.text("/", "/")? });
+        b.push(Step::PrivateParent { path: step::Str(c"/") });
     }
     b.push(match (private, req.no_pivot) {
         (true, false) => Step::Pivot { shared },
@@ -72,7 +75,6 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) -> Result<(
     if private && propagation != 0 {
         b.push(Step::RootPropagation { flags: propagation });
     }
-    Ok(())
 }
 
 /// What the copies of the host's mounts get, before any of them is used: an unbindable one could not be the source of a
@@ -95,20 +97,19 @@ fn propagation(spec: &config::Spec) -> Result<u32> {
 }
 
 /// Without a mount namespace of the container's own, every mount would be made on the host, and stay there.
-fn refuse_host_mounts(spec: &config::Spec) -> Result<()> {
-    let property = if !spec.mounts.is_empty() {
-        "mounts"
-    } else if !spec.linux.masked_paths.is_empty() {
-        "linux.maskedPaths"
-    } else if !spec.linux.readonly_paths.is_empty() {
-        "linux.readonlyPaths"
-    } else if spec.root.as_ref().is_some_and(|root| root.readonly) {
-        "root.readonly"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(format!("{property}: would be done in the host's mount namespace"))
-        .hint("add {\"type\": \"mount\"} to linux.namespaces"))
+fn refuse_host_mounts(b: &mut Builder<'_>, spec: &config::Spec) {
+    for (property, absent) in [
+        ("mounts", spec.mounts.is_empty()),
+        ("linux.maskedPaths", spec.linux.masked_paths.is_empty()),
+        ("linux.readonlyPaths", spec.linux.readonly_paths.is_empty()),
+        ("root.readonly", !spec.root.as_ref().is_some_and(|root| root.readonly)),
+    ] {
+        b.part(property, |_| match absent {
+            true => Ok(()),
+            false => Err(Error::new(format!("{property}: would be done in the host's mount namespace"))
+                .hint("add {\"type\": \"mount\"} to linux.namespaces")),
+        });
+    }
 }
 
 /// sd_notify(3): the directory of the container's own socket, which the parent makes.

@@ -23,24 +23,25 @@ pub struct Request<'s> {
 
 pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     let spec = req.spec;
-    let ns = Namespaces::plan(&spec.linux.namespaces, None)?;
-    let id_maps = IdMaps::plan(&spec.linux, &ns)?;
-    let offsets = time_offsets(spec, &ns)?;
-    let (stage_one, new_net, reaps) = (ns.needs_stage_one(), ns.is_new(Kind::Net), ns.is_new(Kind::Pid));
     let mut names = Builder::new(arena);
-    process::names(&mut names, spec, &ns)?;
-    sysctl::plan(&mut names, spec, &ns)?;
+    let ns = Namespaces::plan(&spec.linux.namespaces, None, &mut names.conflicts);
+    let id_maps = IdMaps::plan(&spec.linux, &ns, &mut names.conflicts);
+    let offsets = names.part("linux.timeOffsets", |_| time_offsets(spec, &ns)).flatten();
+    let (stage_one, new_net, reaps) = (ns.needs_stage_one(), ns.is_new(Kind::Net), ns.is_new(Kind::Pid));
+    process::names(&mut names, spec, &ns);
+    sysctl::plan(&mut names, spec, &ns);
+    names.conflicts.check()?;
 
     let mut b = Builder::new(arena);
     b.push(if req.unit { Step::Wait(Point::Cgroup) } else { Step::EnterCgroup });
     // Whoever is in the pid namespace can see the reaper, and may be able to trace it: it must be nowhere that matters.
     let own = [Kind::Mount, Kind::Net, Kind::Ipc, Kind::Uts].into_iter().filter(|kind| !ns.is_private(*kind));
     let own = if reaps { own.fold(0, |flags, kind| flags | kind.flag()) } else { 0 };
-    let clone_kinds = enter_namespaces(&mut b, ns, offsets, own)?;
+    let clone_kinds = enter_namespaces(&mut b, ns, offsets, own);
     if new_net {
         b.push(Step::LoopbackUp);
     }
-    b.steps.append(&mut names.steps);
+    b.append(names);
     if reaps {
         b.push(Step::Propagation { flags: options::MS_PRIVATE | options::MS_REC });
         b.push(Step::OpenRoot { path: b.text(req.root.as_os_str().as_encoded_bytes(), "root")?, recursive: false });
@@ -53,6 +54,16 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     }
     b.push(Step::Wait(Point::Ready));
     b.push(if reaps { Step::Reap } else { Step::End });
-    let memory_limit = memory_limit(spec);
-    Ok(Plan { steps: b.steps, fds: b.fds, clone_kinds, stage_one, id_maps, cgroup_owner: None, memory_limit })
+    b.conflicts.check()?;
+    Ok(Plan {
+        steps: b.steps,
+        fds: b.fds,
+        clone_kinds,
+        stage_one,
+        id_maps,
+        cgroup_owner: None,
+        memory_limit: memory_limit(spec),
+        conflicts: b.conflicts,
+        warnings: b.warnings,
+    })
 }

@@ -14,8 +14,9 @@ use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, ScmpVersion};
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
-use crate::spec::config::{Seccomp, SyscallArg};
+use crate::spec::config::{Seccomp, SyscallArg, SyscallRule};
 
 const EPERM: u16 = 1;
 /// The kernel's MAX_ERRNO; libseccomp refuses more.
@@ -163,27 +164,33 @@ struct Rule<'a> {
 }
 
 /// Rejects, with the path of the property, what can not be compiled; `None` if there is nothing to install.
-pub fn plan(config: &Seccomp) -> Result<Option<Filter<'_>>> {
+pub fn plan<'c>(config: &'c Seccomp, conflicts: &mut Conflicts) -> Option<Filter<'c>> {
     if config.default_action.is_empty() && config.syscalls.is_empty() {
-        return Ok(None);
+        return None;
     }
+    let mut filter = Filter {
+        default: conflicts.note("linux.seccomp.defaultAction", default_action(config)).unwrap_or(ScmpAction::Allow),
+        archs: conflicts.note("linux.seccomp.architectures", architectures(config)).unwrap_or_default(),
+        flags: 0,
+        rules: Vec::new(),
+        names: config.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str).collect(),
+        unknown: Vec::new(),
+    };
+    for (i, rule) in config.syscalls.iter().enumerate() {
+        conflicts.note(format_args!("linux.seccomp.syscalls[{i}]"), filter.add_rule(i, rule));
+    }
+    filter.flags = conflicts.note("linux.seccomp.flags", flags(config)).unwrap_or_default();
+    Some(filter)
+}
+
+fn default_action(config: &Seccomp) -> Result<ScmpAction> {
     let default = lookup("action", ACTIONS, &config.default_action).context("linux.seccomp.defaultAction")?;
     let default = with_value(default, config.default_errno_ret).context("linux.seccomp.defaultErrnoRet")?;
     if default == ScmpAction::Notify {
         // The listener could not be handed over without one more system call, which would already wait for it.
         return Err(Error::new("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action"));
     }
-    let mut filter = Filter {
-        default,
-        archs: architectures(config)?,
-        flags: 0,
-        rules: Vec::new(),
-        names: config.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str).collect(),
-        unknown: Vec::new(),
-    };
-    filter.add_rules(config)?;
-    filter.flags = flags(config)?;
-    Ok(Some(filter))
+    Ok(default)
 }
 
 /// The native architecture always belongs to a filter, also where the profile lists others only.
@@ -285,36 +292,30 @@ impl<'a> Filter<'a> {
         &self.unknown
     }
 
-    fn add_rules(&mut self, config: &'a Seccomp) -> Result<()> {
-        for (i, rule) in config.syscalls.iter().enumerate() {
-            let at = |property| format!("linux.seccomp.syscalls[{i}].{property}");
-            let action = lookup("action", ACTIONS, &rule.action).with_context(|| at("action"))?;
-            let action = with_value(action, rule.errno_ret).with_context(|| at("errnoRet"))?;
-            let alternatives = alternatives(i, &rule.args)?;
-            for (j, name) in rule.names.iter().enumerate() {
-                let reject = |why| Err(Error::new(why).context(format!("linux.seccomp.syscalls[{i}].names[{j}]")));
-                if name.is_empty() {
-                    return reject("an empty name");
-                }
-                // The init process needs it to hand over the listener, and would wait for itself.
-                if action == ScmpAction::Notify && name == "write" {
-                    return reject("SCMP_ACT_NOTIFY cannot be used for write");
-                }
-                // libseccomp refuses a rule that changes nothing.
-                if action == self.default {
-                    continue;
-                }
-                let Ok(syscall) = ScmpSyscall::from_name(name) else {
-                    self.unknown.push(name);
-                    continue;
-                };
-                self.rules.extend(alternatives.iter().map(|all| Rule {
-                    name,
-                    syscall,
-                    action,
-                    conditions: all.clone(),
-                }));
+    fn add_rule(&mut self, i: usize, rule: &'a SyscallRule) -> Result<()> {
+        let at = |property| format!("linux.seccomp.syscalls[{i}].{property}");
+        let action = lookup("action", ACTIONS, &rule.action).with_context(|| at("action"))?;
+        let action = with_value(action, rule.errno_ret).with_context(|| at("errnoRet"))?;
+        let alternatives = alternatives(i, &rule.args)?;
+        for (j, name) in rule.names.iter().enumerate() {
+            let reject = |why| Err(Error::new(why).context(format!("linux.seccomp.syscalls[{i}].names[{j}]")));
+            if name.is_empty() {
+                return reject("an empty name");
             }
+            // The init process needs it to hand over the listener, and would wait for itself.
+            if action == ScmpAction::Notify && name == "write" {
+                return reject("SCMP_ACT_NOTIFY cannot be used for write");
+            }
+            // libseccomp refuses a rule that changes nothing.
+            if action == self.default {
+                continue;
+            }
+            let Ok(syscall) = ScmpSyscall::from_name(name) else {
+                self.unknown.push(name);
+                continue;
+            };
+            let rule = |conditions: &Vec<_>| Rule { name, syscall, action, conditions: conditions.clone() };
+            self.rules.extend(alternatives.iter().map(rule));
         }
         Ok(())
     }

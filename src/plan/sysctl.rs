@@ -20,20 +20,25 @@ const IPC: &[&str] = &[
     "kernel/shm_rmid_forced",
 ];
 
-pub fn plan(b: &mut Builder<'_>, spec: &Spec, ns: &Namespaces) -> Result<()> {
+pub fn plan(b: &mut Builder<'_>, spec: &Spec, ns: &Namespaces) {
     for (key, value) in &spec.linux.sysctl {
-        let path = path_of(key);
-        let property = format!("linux.sysctl[{key:?}]");
-        let kind = check(&path, &property, spec, ns)?;
-        let step = Step::ProcWrite {
-            path: b.text(format!("sys/{path}"), &property)?,
-            value: b.text(value, &property)?,
-            // In a namespace that others live in, what is so already stays untouched.
-            unless_equal: ns.join(kind).is_some(),
-        };
-        if ns.must_set(kind, &property, value, || std::fs::read_to_string(format!("/proc/sys/{path}")).ok())? {
-            b.push(step);
-        }
+        b.part("linux.sysctl", |b| one(b, spec, ns, key, value));
+    }
+}
+
+fn one(b: &mut Builder<'_>, spec: &Spec, ns: &Namespaces, key: &str, value: &str) -> Result<()> {
+    let path = path_of(key);
+    let property = format!("linux.sysctl[{key:?}]");
+    let kind = check(&path, &property, spec, ns)?;
+    let step = Step::ProcWrite {
+        path: b.text(format!("sys/{path}"), &property)?,
+        value: b.text(value, &property)?,
+        // In a namespace that others live in, what is so already stays untouched.
+        unless_equal: ns.join(kind).is_some(),
+    };
+    let now = || std::fs::read_to_string(format!("/proc/sys/{path}")).ok();
+    if ns.must_set(b, kind, (&property, value), now)? {
+        b.push(step);
     }
     Ok(())
 }
@@ -90,6 +95,7 @@ fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<Kin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conflict::Conflicts;
     use crate::spec::config::Namespace;
 
     #[test]
@@ -111,7 +117,8 @@ mod tests {
             let error = check(path, "p", &spec, &host).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        let private = Namespaces::plan(&[Namespace { kind: "ipc".into(), ..Default::default() }], None);
-        assert!(check("kernel/shmmax", "p", &spec, &private.unwrap()).is_ok());
+        let ipc = [Namespace { kind: "ipc".into(), ..Default::default() }];
+        let private = Conflicts::none(|conflicts| Namespaces::plan(&ipc, None, conflicts)).unwrap();
+        assert!(check("kernel/shmmax", "p", &spec, &private).is_ok());
     }
 }

@@ -18,15 +18,15 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
         written: None,
         id: "id",
         bundle: "/bundle".as_ref(),
-        rootfs: "/bundle/rootfs".into(),
+        rootfs: "/bundle/rootfs".as_ref(),
         no_pivot: false,
         new_keyring: true,
-        preserve: 0,
         extra_env: Vec::new(),
         notify_dir: None,
         wait_for_start: true,
         seccomp: None,
-        cgroup: &cgroup,
+        shm: None,
+        cgroup: Some(&cgroup),
         rootless: false,
         in_user_namespace: false,
         setgroups_denied: false,
@@ -51,7 +51,7 @@ fn edited(pointer: &str, value: Value) -> Value {
 }
 
 fn error(document: &Value) -> String {
-    with(document, |request| plan(&Bump::new(), request).map(|_| ()).unwrap_err().to_string())
+    with(document, |request| plan(&Bump::new(), request).conflicts.check().unwrap_err().to_string())
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn groups_are_refused_where_setgroups_is_denied() {
     let document = edited("/process/user/additionalGids", json!([5]));
     let said = with(&document, |request| {
         request.setgroups_denied = true;
-        plan(&Bump::new(), request).map(|_| ()).unwrap_err().to_string()
+        plan(&Bump::new(), request).conflicts.check().unwrap_err().to_string()
     });
     assert!(said.contains("process.user.additionalGids: setgroups is denied"), "{said}");
 }
@@ -266,7 +266,8 @@ fn at(plan: &Plan<'_>, name: &str) -> usize {
 fn the_order_is_the_kernels() {
     let arena = Bump::new();
     with(&example(), |request| {
-        let plan = plan(&arena, request).unwrap();
+        let mut plan = plan(&arena, request);
+        plan.conflicts.check().unwrap();
         assert!(!plan.stage_one);
         let order = [
             "enter the container's cgroup",
@@ -308,7 +309,8 @@ fn a_new_user_namespace_gets_its_maps_before_anything_is_done_in_it() {
     document["mounts"] = json!([{"destination": "/proc", "type": "proc"}]);
     let arena = Bump::new();
     with(&document, |request| {
-        let plan = plan(&arena, request).unwrap();
+        let mut plan = plan(&arena, request);
+        plan.conflicts.check().unwrap();
         assert!(plan.stage_one);
         assert_eq!(plan.clone_kinds, 0);
         let order = [
@@ -331,7 +333,8 @@ fn a_new_user_namespace_gets_its_maps_before_anything_is_done_in_it() {
 fn the_message_survives_its_journey() {
     let arena = Bump::new();
     with(&example(), |request| {
-        let plan = plan(&arena, request).unwrap();
+        let mut plan = plan(&arena, request);
+        plan.conflicts.check().unwrap();
         for step in &plan.steps {
             let bytes = postcard::to_stdvec(step).unwrap();
             let (back, rest) = postcard::take_from_bytes::<Step<'_>>(&bytes).unwrap();

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::{pod_name, text};
 use crate::cgroup::Host;
-use crate::command::creation::connect;
+use crate::command::preparation::connect;
 use crate::command::resources::given;
 use crate::command::{Global, texts};
 use crate::error::{Error, Result};

@@ -26,13 +26,17 @@ pub struct Join {
     pub(super) owner: Identity,
 }
 
-/// `None`: it is the runtime's own.
+/// `None`: it is the runtime's own, or a new one.
 pub(super) fn open_verified(
     kind: Kind,
     entry: &config::Namespace,
     index: usize,
     written: Option<Written>,
 ) -> Result<Option<Join>> {
+    check_expect(entry, index)?;
+    if entry.path.is_empty() {
+        return Ok(None);
+    }
     let path = entry.path.as_str();
     let property = format!("linux.namespaces[{index}].path");
     let refuse = |why: String| Error::new(format!("{property}: {why}")).path(path);
@@ -93,7 +97,7 @@ pub(super) fn open_verified(
 }
 
 /// What can be said of `expect` without looking at what `path` leads to.
-pub(super) fn check_expect(entry: &config::Namespace, index: usize) -> Result<()> {
+fn check_expect(entry: &config::Namespace, index: usize) -> Result<()> {
     let Some(expect) = entry.expect else { return Ok(()) };
     let property = format!("linux.namespaces[{index}].expect");
     if entry.path.is_empty() {

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use hilum_sys::namespace::{self, Kind};
 use rustix::fs::fstat;
 
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
 use crate::spec::{Written, config};
 pub use join::{Join, NSFS_MAGIC};
@@ -38,33 +39,29 @@ impl Identity {
 pub struct Namespaces {
     new: Vec<Kind>,
     joins: Vec<Join>,
+    /// Asked for, and refused: nothing else is to be wrong because of it.
+    refused: Vec<Kind>,
 }
 
 impl Namespaces {
     /// `written`: when the list was, as far as that is known.
-    pub fn plan(list: &[config::Namespace], written: Option<Written>) -> Result<Self> {
+    pub fn plan(list: &[config::Namespace], written: Option<Written>, conflicts: &mut Conflicts) -> Self {
         let mut it = Self::default();
         let mut seen = Vec::new();
         for (index, entry) in list.iter().enumerate() {
-            let kind = Kind::ALL.into_iter().find(|kind| kind.spec_name() == entry.kind).ok_or_else(|| {
-                Error::new(format!("linux.namespaces[{index}].type: unknown namespace {:?}", entry.kind))
-            })?;
-            if seen.contains(&kind) {
-                return Err(Error::new(format!(
-                    "linux.namespaces[{index}].type: malformed spec file: duplicated ns {:?}",
-                    entry.kind
-                )));
-            }
+            let kind = kind_of(entry, index, &seen);
+            let Some(kind) = conflicts.note(format_args!("linux.namespaces[{index}]"), kind) else { continue };
             seen.push(kind);
-            join::check_expect(entry, index)?;
-            match entry.path.is_empty() {
-                true => it.new.push(kind),
-                false => it.joins.extend(join::open_verified(kind, entry, index, written)?),
+            let opened = join::open_verified(kind, entry, index, written);
+            match (entry.path.is_empty(), conflicts.note(format_args!("linux.namespaces[{index}]"), opened)) {
+                (true, Some(_)) => it.new.push(kind),
+                (false, Some(join)) => it.joins.extend(join),
+                (_, None) => it.refused.push(kind),
             }
         }
-        it.verify_owners()?;
-        it.verify_pid_namespace()?;
-        Ok(it)
+        it.verify_owners(conflicts);
+        conflicts.note("linux.namespaces", it.verify_pid_namespace());
+        it
     }
 
     pub fn is_new(&self, kind: Kind) -> bool {
@@ -77,7 +74,7 @@ impl Namespaces {
 
     /// Whether the container's namespace of this kind is not the runtime's own.
     pub fn is_private(&self, kind: Kind) -> bool {
-        self.is_new(kind) || self.join(kind).is_some()
+        self.is_new(kind) || self.join(kind).is_some() || self.refused.contains(&kind)
     }
 
     pub fn new_flags(&self, without: &[Kind]) -> u32 {
@@ -109,6 +106,9 @@ impl Namespaces {
     /// Who owns a namespace decides what may be done in it: mounting proc, sysfs and mqueue, and setting sysctls, need
     /// capabilities in its owner.
     pub fn owned_by_container(&self, kind: Kind) -> bool {
+        if self.refused.contains(&kind) || self.refused.contains(&Kind::User) {
+            return true;
+        }
         match (self.is_new(Kind::User), self.join(Kind::User)) {
             (true, _) => self.is_new(kind),
             (false, None) => true,
@@ -119,22 +119,23 @@ impl Namespaces {
         }
     }
 
-    fn verify_owners(&self) -> Result<()> {
-        let own = Identity::own(Kind::User)?;
+    fn verify_owners(&self, conflicts: &mut Conflicts) {
         let privileged = rustix::process::geteuid().is_root();
         let user = self.join(Kind::User).map(|join| join.identity);
-        for join in self.joins.iter().filter(|join| join.kind != Kind::User) {
+        for join in self.joins.iter().filter(|join| join.kind != Kind::User && !privileged) {
             // Root reaches what its own user namespace owns and what any of its descendants does: the ioctl that found
             // the owner has shown that it is one of those. Anybody else needs to have become its owner's root.
-            if !privileged && Some(join.owner) != user && join.owner == own {
-                return Err(Error::new(format!(
-                    "linux.namespaces[{}].path: {} is owned by the host's user namespace: only root may join it",
-                    join.index, join.path
-                ))
-                .hint("join the user namespace that owns it, too, or run as root"));
-            }
+            let reachable =
+                Identity::own(Kind::User).and_then(|own| match Some(join.owner) != user && join.owner == own {
+                    false => Ok(()),
+                    true => Err(Error::new(format!(
+                        "linux.namespaces[{}].path: {} is owned by the host's user namespace: only root may join it",
+                        join.index, join.path
+                    ))
+                    .hint("join the user namespace that owns it, too, or run as root")),
+                });
+            conflicts.note(format_args!("linux.namespaces[{}]", join.index), reachable);
         }
-        Ok(())
     }
 
     /// A pid namespace whose PID 1 has ended takes no new process: clone would fail with a bare ENOMEM.
@@ -150,5 +151,14 @@ impl Namespaces {
             // Linux before 6.11 cannot say.
             Ok(true) | Err(_) => Ok(()),
         }
+    }
+}
+
+fn kind_of(entry: &config::Namespace, index: usize, seen: &[Kind]) -> Result<Kind> {
+    let refuse = |why| Err(Error::new(format!("linux.namespaces[{index}].type: {why} {:?}", entry.kind)));
+    match Kind::ALL.into_iter().find(|kind| kind.spec_name() == entry.kind) {
+        None => refuse("unknown namespace"),
+        Some(kind) if seen.contains(&kind) => refuse("malformed spec file: duplicated ns"),
+        Some(kind) => Ok(kind),
     }
 }

@@ -7,15 +7,16 @@ use hilum_sys::namespace::{Kind, setns};
 use super::{Join, Namespaces};
 use crate::error::{Error, Result};
 use crate::log;
+use crate::plan::Builder;
 
 impl Namespaces {
     /// Whether `property` still has to be set to `value`, where `read` says what it is. What others have is not changed
-    /// without a word in the log; and what the container will not be allowed to change is refused.
+    /// without a warning; and what the container will not be allowed to change is refused.
     pub fn must_set(
         &self,
+        b: &mut Builder<'_>,
         kind: Kind,
-        property: &str,
-        value: &str,
+        (property, value): (&str, &str),
         read: impl FnOnce() -> Option<String> + Send,
     ) -> Result<bool> {
         let Some(join) = self.join(kind) else { return Ok(true) };
@@ -33,7 +34,7 @@ impl Namespaces {
             ))
             .hint("set it where that namespace was made, or join the user namespace that owns it, too"));
         }
-        log::warn(&format!("{property}: changes {now:?} to {value:?} for all in {whose}"));
+        b.warnings.push(format!("{property}: changes {now:?} to {value:?} for all in {whose}"));
         Ok(true)
     }
 }

@@ -9,6 +9,10 @@ const ALLOW: u32 = 0x7fff_0000;
 const KILL_THREAD: u32 = 0;
 const NOTIFY: u32 = 0x7fc0_0000;
 
+fn strict(config: &Seccomp) -> Result<Option<Filter<'_>>> {
+    Conflicts::none(|conflicts| plan(config, conflicts))
+}
+
 fn errno(number: u32) -> u32 {
     0x0005_0000 | number
 }
@@ -18,11 +22,11 @@ fn profile(json: serde_json::Value) -> Seccomp {
 }
 
 fn rejection(json: serde_json::Value) -> String {
-    plan(&profile(json)).unwrap_err().to_string()
+    strict(&profile(json)).unwrap_err().to_string()
 }
 
 fn compiled(json: serde_json::Value) -> Vec<u8> {
-    plan(&profile(json)).unwrap().unwrap().compile().unwrap()
+    strict(&profile(json)).unwrap().unwrap().compile().unwrap()
 }
 
 fn native() -> u32 {
@@ -141,7 +145,7 @@ fn rejects_an_architecture_of_the_other_endianness() {
 
 #[test]
 fn without_action_and_rules_there_is_nothing_to_install() {
-    assert!(plan(&Seccomp::default()).unwrap().is_none());
+    assert!(strict(&Seccomp::default()).unwrap().is_none());
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn allows_denies_and_skips_what_it_does_not_know() {
         {"names": ["getsid"], "action": "SCMP_ACT_LOG"},
         {"names": ["mkdirat"], "action": "SCMP_ACT_NOTIFY"}; "defaultErrnoRet": 13, "listenerPath": "/s");
     let config = profile(json);
-    let filter = plan(&config).unwrap().unwrap();
+    let filter = strict(&config).unwrap().unwrap();
     assert_eq!(filter.unknown_syscalls(), ["no_such_call"]);
     assert_eq!(filter.flags(), NEW_LISTENER | SPEC_ALLOW);
     let program = filter.compile().unwrap();
@@ -301,11 +305,11 @@ fn translates_the_flags() {
     let flags = |names: &[&str]| {
         let config =
             profile(serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": names, "listenerPath": "/ignored"}));
-        plan(&config).unwrap().unwrap().flags()
+        strict(&config).unwrap().unwrap().flags()
     };
     assert_eq!(flags(&[]), 0);
     let absent = profile(serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW"}));
-    assert_eq!(plan(&absent).unwrap().unwrap().flags(), SPEC_ALLOW);
+    assert_eq!(strict(&absent).unwrap().unwrap().flags(), SPEC_ALLOW);
     assert_eq!(flags(&["SECCOMP_FILTER_FLAG_TSYNC"]), 0);
     assert_eq!(flags(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]), LOG | SPEC_ALLOW);
 }

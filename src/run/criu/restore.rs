@@ -16,6 +16,7 @@ use super::protocol::Kind;
 use super::stdio;
 use super::{Directories, EXTERNAL_NET, EXTERNAL_PID, config_file, converse};
 use crate::cgroup::{self, systemd::Manager};
+use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
 use crate::plan::mount::clean;
 use crate::plan::namespace::Namespaces;
@@ -43,7 +44,8 @@ impl Checkpoint {
     pub fn load(dirs: &Directories, document: &Document) -> Result<Self> {
         let spec = &document.spec;
         super::refuse(spec)?;
-        let namespaces = Namespaces::plan(&spec.linux.namespaces, document.written)?;
+        let list = &spec.linux.namespaces;
+        let namespaces = Conflicts::none(|conflicts| Namespaces::plan(list, document.written, conflicts))?;
         let images = &dirs.images_path;
         Ok(Self { externals: mounts::load(images)?, streams: stdio::load(images)?, namespaces })
     }
@@ -289,7 +291,7 @@ mod tests {
     #[test]
     fn what_takes_the_place_of_what_was_outside() {
         let streams = [(1, "pipe:[7]".to_string())];
-        let namespaces = Namespaces::plan(&[], None).unwrap();
+        let namespaces = Namespaces::default();
         let facts = Facts {
             root: Path::new("/run/x/criu-root"),
             externals: vec![("/data".into(), "/srv/data".into())],

@@ -1,0 +1,87 @@
+//! All that is wrong with a config.json, and not only the first: what does not depend on a part that has failed is looked
+//! at, too. `create` reports the first, `plan` all of them.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+#[derive(Debug, Default)]
+pub struct Conflicts(Vec<Conflict>);
+
+#[derive(Debug)]
+pub struct Conflict {
+    /// Where in config.json, or which option.
+    pub property: String,
+    pub error: Error,
+}
+
+impl Conflicts {
+    /// What there is of a part; or nothing, and the error is kept, with the property that the part is made of.
+    pub fn note<T>(&mut self, property: impl fmt::Display, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.0.push(Conflict::new(property.to_string(), error))).ok()
+    }
+
+    pub fn append(&mut self, mut others: Conflicts) {
+        self.0.append(&mut others.0);
+    }
+
+    /// The first, for those who go no further then.
+    pub fn check(&mut self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0.remove(0).error) }
+    }
+
+    /// What `look` finds, if there is no conflict.
+    pub fn none<T>(look: impl FnOnce(&mut Conflicts) -> T) -> Result<T> {
+        let mut conflicts = Conflicts::default();
+        let found = look(&mut conflicts);
+        conflicts.check().map(|()| found)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Conflict> {
+        self.0.iter()
+    }
+}
+
+impl Conflict {
+    /// The error may begin with something more exact: `mounts[3].options` of `mounts[3]`, or an option.
+    fn new(property: String, error: Error) -> Self {
+        let message = error.message();
+        let exact = message.split_once(": ").map(|(exact, _)| exact.to_string());
+        let is_more = |exact: &String| exact.starts_with(&property) || exact.starts_with("--");
+        let exact = exact.filter(|exact| is_more(exact) && !exact.contains(' '));
+        Self { property: exact.unwrap_or(property), error }
+    }
+
+    /// What is wrong, without the property.
+    pub fn message(&self) -> String {
+        let message = self.error.message();
+        let rest = message.strip_prefix(&self.property).and_then(|rest| rest.strip_prefix(": "));
+        rest.unwrap_or(&message).to_string()
+    }
+
+    /// What to do about it.
+    pub fn fix(&self) -> Option<&str> {
+        self.error.detail().hint.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_has_the_property_as_exactly_as_its_error_says_it() {
+        let mut conflicts = Conflicts::default();
+        let no = |text: &str| Err::<(), _>(Error::new(text).hint("do"));
+        assert_eq!(conflicts.note("mounts[3]", no("mounts[3].options: \"x\" is not: supported")), None);
+        assert_eq!(conflicts.note("mounts[4]", no("mount proc on /proc: why")), None);
+        assert_eq!(conflicts.note("fine", Ok(7)), Some(7));
+        let all: Vec<_> = conflicts.iter().map(|it| (it.property.as_str(), it.message(), it.fix())).collect();
+        let expected = [
+            ("mounts[3].options", "\"x\" is not: supported".to_string(), Some("do")),
+            ("mounts[4]", "mount proc on /proc: why".to_string(), Some("do")),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(conflicts.check().unwrap_err().to_string(), "mounts[3].options: \"x\" is not: supported; do");
+    }
+}
