@@ -26,7 +26,7 @@ fn for_kind(pod: &Pod, kind: &str) -> Container {
     }
 }
 
-fn flags<'f>(share: &'f str) -> Vec<&'f str> {
+fn flags(share: &str) -> Vec<&str> {
     let mut flags = vec!["--share", share];
     if share.split(',').any(|kind| kind == "user") {
         flags.extend(IDS);
