@@ -40,7 +40,7 @@ fn an_annotation_joins_a_pod() {
     assert_eq!(c.call(&["exec", &c.id, "hostname"]).ok().stdout, "shop\n");
     assert!(fs::read_to_string(proc(c.pid(), "cgroup")).unwrap().contains(&format!("/{}/0123456789ab", pod.name)));
     c.call(&["exec", &c.id, "touch", "/dev/shm/x"]).ok();
-    assert!(pod.path().join("shm/x").exists());
+    assert!(pod.path().join("private/shm/x").exists());
     assert_eq!(c.state()["annotations"]["org.hilum.pod"], pod.name);
     assert_eq!(ls(&pod)["running"], 1);
     c.finish();

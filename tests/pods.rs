@@ -458,3 +458,56 @@ fn ls_tells_what_there_is() {
         c.call(&[&["--pods", pods.as_str()], command, &["pods"]].concat()).fails("pods is the directory of the pods");
     }
 }
+
+/// `unshare` these, and run a script with the program, the directory of pods and the pod's name.
+fn unshared(flags: &str, pod: &Pod, script: &str) -> Out {
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(flags.split(" "))
+        .args(["--map-root-user", "sh", "-ec", script, "sh"])
+        .arg(program())
+        .arg(pod.pods())
+        .arg(&pod.name);
+    let out = command.env("XDG_RUNTIME_DIR", pod.root()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Out { code: out.status.code().unwrap_or(-1), stdout: text(&out.stdout), stderr: text(&out.stderr) }
+}
+
+#[test]
+fn root_of_a_user_namespace_can_make_pods_where_it_may_mount() {
+    let pod = Pod::new();
+    let out = unshared(
+        "--user --mount",
+        &pod,
+        "$1 --pods $2 pod create --share net,ipc,uts,pid $3; stat -f -c %T $2/$3/ns/net; \
+         test $(stat -c %i $2/$3/ns/net) != $(stat -Lc %i /proc/self/ns/net); $1 --pods $2 pod rm -f $3; ls -A $2",
+    );
+    assert_eq!(out.ok().stdout, "nsfs\n");
+    // Its mounts were in its own mount namespace.
+    pod.left_nothing();
+    let out = unshared("--user", &pod, "$1 --pods $2 pod create $3");
+    out.fails("Operation not permitted; be root, or root of a user namespace with a mount namespace of its own");
+    pod.left_nothing();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]).arg(program());
+    let out = command.arg("--pods").arg(pod.pods()).args(["pod", "create", &pod.name]).output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("a pod's namespaces are mounted, which needs CAP_SYS_ADMIN"), "{error}");
+    pod.left_nothing();
+}
+
+#[test]
+fn the_shared_memory_of_a_pod_is_out_of_others_reach() {
+    let pod = Pod::with(&["--share", "ipc"]);
+    let c = Container::sh("echo secret >/dev/shm/x; chmod 666 /dev/shm/x").in_pod(&pod);
+    c.run().ok();
+    let path = pod.path().join("private/shm/x");
+    assert_eq!(read(&path), "secret\n");
+    let out = std::process::Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "cat"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&out.stderr).contains("Permission denied"), "{out:?}");
+    pod.finish();
+}

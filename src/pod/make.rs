@@ -50,7 +50,9 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     }
     // Nothing has happened to the network yet.
     let network = match &wish.cni {
-        Some(network) => Some(Network::load(network, &conf_dirs())?.attachment(&wish.name, INTERFACE, &[])?),
+        Some(network) => {
+            Some(Network::load(network, &conf_dirs())?.attachment(&network_id(&wish.name)?, INTERFACE, &[])?)
+        }
         None => None,
     };
     let path = pods.0.join(&wish.name);
@@ -73,8 +75,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     };
     state::prepare_root(&pods.0)?;
     let taken = || Error::new(format!("pod {} exists already", pod.name)).path(&path);
-    // Anybody may write to what is mounted on shm, who can get there.
-    let dir = Locked::create(path.clone(), 0o700)?.ok_or_else(taken)?;
+    let dir = Locked::create(path.clone())?.ok_or_else(taken)?;
     let rootless = wish.rootless;
     let making = Making { dir: &dir, pod: &mut pod, plan: &plan, cgroup: &mut cgroup, systemd, host, rootless };
     match making.make() {
@@ -86,6 +87,13 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
             Err(error)
         }
     }
+}
+
+/// Plugins know an attachment by this, on the whole host; two directories of pods may have one of the same name.
+fn network_id(name: &str) -> Result<String> {
+    let mut random = [0; 4];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).context("getrandom")?;
+    Ok(format!("hilum-{}-{:08x}", name.replace('+', "_"), u32::from_ne_bytes(random)))
 }
 
 impl Making<'_> {

@@ -1,7 +1,7 @@
 //! Pods: namespaces, a cgroup and a /dev/shm that outlive every container, under a name.
 //!
-//! A pod is a directory: `pod.json` says what it is, `ns/` has a bind mount of each of its namespaces, `shm/` is what its
-//! containers see at /dev/shm, and `containers/` has a link to the state of each of them, which may be under any `--root`.
+//! A pod is a directory: `pod.json` says what it is, `ns/` has a bind mount of each of its namespaces, `private/shm/` is
+//! what its containers see at /dev/shm, and `containers/` has a link to the state of each of them, which may be under any `--root`.
 
 mod join;
 mod make;
@@ -32,7 +32,9 @@ use crate::state::{self, Access, Identity, Locked, State};
 pub const PARENT: &str = "hilum-pods";
 const FILE: &str = "pod.json";
 const CONTAINERS: &str = "containers";
-const SHM: &str = "shm";
+/// For root alone: anybody may write to what is mounted on shm, who can get there.
+const PRIVATE: &str = "private";
+const SHM: &str = "private/shm";
 const ROOT: &str = "root";
 
 /// What a pod is, as pod.json has it.

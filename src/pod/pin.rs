@@ -1,7 +1,8 @@
 //! A namespace stays for as long as it is mounted somewhere, without any process in it (namespaces(7)).
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use hilum_sys::namespace::Kind;
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::thread::CapabilitySet;
 
-use super::SHM;
+use super::{CONTAINERS, PRIVATE, ROOT, SHM};
 use crate::error::{Context, Error, Result};
 use crate::plan::namespace::NSFS_MAGIC;
 
@@ -68,23 +69,24 @@ fn rights(error: Error) -> Error {
 
 /// Takes off whatever is mounted, also by a command that was killed before it could say so.
 pub fn unmount_all(pod: &Path) -> Result<()> {
+    let own = match fs::symlink_metadata(pod) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.at("stat", pod)?.dev(),
+    };
     let ns = Kind::ALL.into_iter().map(|kind| path(pod, kind));
     for target in ns.chain([pod.join(SHM)]) {
-        loop {
-            // EINVAL: not a mount point.
-            match unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-                Ok(()) => {}
-                Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => break,
-                Err(errno) => return Err(errno).at("unmount", &target),
-            }
+        // Several may be mounted one over the other. To ask for what is not mounted is an error of its own for those who
+        // have not the right.
+        while fs::symlink_metadata(&target).is_ok_and(|stat| stat.dev() != own) {
+            unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).at("unmount", &target)?;
         }
     }
     Ok(())
 }
 
 pub fn prepare(pod: &Path) -> Result<()> {
-    for name in [NS, SHM, super::CONTAINERS, super::ROOT] {
-        fs::create_dir(pod.join(name)).at("create", pod.join(name))?;
+    for (name, mode) in [(NS, 0o755), (CONTAINERS, 0o755), (ROOT, 0o755), (PRIVATE, 0o700), (SHM, 0o755)] {
+        fs::DirBuilder::new().mode(mode).create(pod.join(name)).at("create", pod.join(name))?;
     }
     Ok(())
 }

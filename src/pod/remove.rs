@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use hilum_sys::namespace::Kind;
 use rustix::process::Signal;
 
-use super::{CONTAINERS, FILE, PARENT, Pod, ROOT, SHM, pin};
+use super::{CONTAINERS, FILE, PARENT, PRIVATE, Pod, ROOT, SHM, pin};
 use crate::error::{Context, Result};
 use crate::log;
 use crate::run::await_end;
@@ -52,7 +52,7 @@ pub fn remove_directory(dir: Locked) -> Result<()> {
     pin::unmount_all(dir.path())?;
     let below = |name: &str| dir.path().join(name);
     // Not with what is in it: should it be mounted after all, that would be the containers' data.
-    for name in [SHM, ROOT] {
+    for name in [SHM, PRIVATE, ROOT] {
         unless_gone(std::fs::remove_dir(below(name))).at("remove", below(name))?;
     }
     for name in [pin::NS, CONTAINERS] {

@@ -31,7 +31,7 @@ impl Container {
     pub fn create(root: &Path, state: &State) -> Result<Self> {
         let path = root.join(&state.id);
         let taken = || Error::new("container with given ID already exists").path(&path);
-        let it = Self(Locked::create(path.clone(), 0o711)?.ok_or_else(taken)?);
+        let it = Self(Locked::create(path.clone())?.ok_or_else(taken)?);
         it.save(state).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         Ok(it)
     }

@@ -35,8 +35,8 @@ pub enum Access {
 
 impl Locked {
     /// Makes the directory. `None`: there is one.
-    pub fn create(path: PathBuf, mode: u32) -> Result<Option<Self>> {
-        match fs::DirBuilder::new().mode(mode).create(&path) {
+    pub fn create(path: PathBuf) -> Result<Option<Self>> {
+        match fs::DirBuilder::new().mode(0o711).create(&path) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
             Err(e) => return Err(e).at("create", path),
