@@ -65,7 +65,8 @@ pub fn attach(cri: &'static Cri) {
     let pod = Pod::run(cri, "attach", own_pids());
     // It has nothing to say before somebody listens.
     let script = "read one; echo \"got $one\"; read two; echo \"and $two\" >&2; exit 5";
-    let c = pod.start(script, json!({ "stdin": true }));
+    // As `kubectl run -i` has it. Without stdin_once, the end of one stream detaches from the other before its end.
+    let c = pod.start(script, json!({ "stdin": true, "stdin_once": true }));
     assert_eq!(comm(c.pid()), "sh");
     let out = c.attach(false, "this\nthat\n");
     assert_eq!((out.code, out.stdout.as_str(), out.stderr.as_str()), (0, "got this\n", "and that\n"));
