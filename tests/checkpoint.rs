@@ -1,6 +1,7 @@
 //! Checkpoint and restore, where there is a CRIU that works with this kernel.
 
 use crate::common::*;
+use crate::systemd;
 use rustix::fd::OwnedFd;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -89,6 +90,12 @@ fn assert_counted_without_a_gap(c: &Container) {
     let text = said(c);
     let numbers: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+}
+
+fn break_images(c: &Container) {
+    let core = Path::new(&c.path("image")).join("core-1.img");
+    let whole = fs::read(&core).unwrap();
+    fs::write(&core, &whole[..whole.len() / 2]).unwrap();
 }
 
 fn assert_gone(c: &Container) {
@@ -472,6 +479,61 @@ fn cgroups_are_managed_as_asked() {
     assert_gone(&c);
 }
 
+/// With `--systemd-cgroup` there is a unit around what CRIU makes, as around what a creation makes.
+#[test]
+fn it_is_restored_into_a_unit_of_its_own() {
+    if !criu() || !systemd::can_be_tested() {
+        return;
+    }
+    let c = Container::sh(&format!("tail -f /dev/null & {COUNTER}"))
+        .by_systemd()
+        .set("linux/resources/memory", json!({ "limit": 64 << 20 }))
+        .set("linux/resources/pids", json!({ "limit": 33 }))
+        .push("linux/resources/devices", json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "w" }))
+        .with(|config| {
+            let all = json!(["CAP_MKNOD"]);
+            config["process"]["capabilities"] = json!({ "bounding": all, "effective": all, "permitted": all });
+        });
+    run(&c);
+    let unit = c.unit();
+    for _ in 0..2 {
+        counts_beyond(&c, counted(&c) + 2);
+        checkpoint(&c, &[]).ok();
+        systemd::assert_unit_is_gone(&unit);
+        assert_gone(&c);
+        let before = counted(&c);
+        restore(&c, &["-d"]).ok();
+        counts_beyond(&c, before);
+        let properties = systemd::show(&unit);
+        assert_eq!((&*properties["ActiveState"], &*properties["Delegate"]), ("active", "yes"));
+        assert_eq!((&*properties["MemoryMax"], &*properties["TasksMax"]), ("67108864", "33"));
+        assert_eq!(properties["ControlGroup"], format!("/system.slice/{unit}"));
+        assert_eq!(cgroup_of(c.pid(), ""), properties["ControlGroup"]);
+        assert_eq!((&*c.file("memory.max"), &*c.file("pids.max")), ("67108864", "33"));
+        // All of the container is in there, and CRIU, around which the unit was started, is not any more.
+        let inside: Vec<String> =
+            c.file("cgroup.procs").lines().map(|pid| read(&proc(pid.parse().unwrap(), "comm"))).collect();
+        let count = |name: &str| inside.iter().filter(|comm| comm.trim() == name).count();
+        assert!(count("sh") >= 1 && count("tail") == 1 && count("criu") == 0, "{inside:?}");
+        // The device filter is config.json's: kmsg can be written, and not read.
+        let open = |how: &str| {
+            let script = format!("test -e /dev/k || mknod /dev/k c 1 11; exec 3{how}/dev/k");
+            c.call(&["exec", &c.id, "sh", "-c", &script]).code
+        };
+        assert!(open(">") == 0 && open("<") != 0);
+    }
+    assert_counted_without_a_gap(&c);
+    c.call(&["update", "--memory", "96M", &c.id]).ok();
+    assert_eq!((systemd::show(&unit)["MemoryMax"].as_str(), &*c.file("memory.max")), ("100663296", "100663296"));
+    c.call(&["delete", "--force", &c.id]).ok();
+    assert_eq!(systemd::show(&unit)["LoadState"], "not-found");
+    assert_gone(&c);
+    break_images(&c);
+    restore(&c, &["-d"]).fails("criu failed");
+    systemd::assert_unit_is_gone(&unit);
+    assert_gone(&c);
+}
+
 /// busybox may be without flock: then the host's, with the libraries that it needs.
 #[test]
 fn file_locks_are_kept_when_asked_for() {
@@ -539,9 +601,7 @@ fn a_broken_checkpoint_is_an_error_that_quotes_criu_and_leaves_nothing() {
     let c = Container::sh(COUNTER);
     run(&c);
     checkpoint(&c, &[]).ok();
-    let core = Path::new(&c.path("image")).join("core-1.img");
-    let whole = fs::read(&core).unwrap();
-    fs::write(&core, &whole[..whole.len() / 2]).unwrap();
+    break_images(&c);
     let out = restore(&c, &["-d", "--work-path", &c.path("work")]);
     assert_eq!(out.code, 1, "{out:?}");
     assert!(out.stderr.contains("criu failed: ") && out.stderr.contains(&c.path("work/restore.log")), "{out:?}");

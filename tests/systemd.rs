@@ -13,7 +13,7 @@ fn booted() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn can_be_tested() -> bool {
+pub fn can_be_tested() -> bool {
     match (booted(), Host::plain()) {
         (false, _) => skip("systemd is not running here"),
         (true, Host::V1Hybrid) => skip("cgroup v2 is not alone here"),
@@ -36,7 +36,7 @@ fn parse_properties(text: &str) -> BTreeMap<String, String> {
 }
 
 /// What systemd knows of a unit. It also knows that it does not know it: LoadState is not-found.
-fn show(unit: &str) -> BTreeMap<String, String> {
+pub fn show(unit: &str) -> BTreeMap<String, String> {
     parse_properties(&systemctl(&["show", unit]))
 }
 
@@ -49,7 +49,7 @@ fn assert_properties(unit: &str, expected: &[(&str, &str)]) {
 }
 
 #[track_caller]
-fn assert_unit_is_gone(unit: &str) {
+pub fn assert_unit_is_gone(unit: &str) {
     eventually(&format!("systemd forgets {unit}"), || show(unit)["LoadState"] == "not-found");
 }
 
@@ -67,7 +67,7 @@ impl Drop for Slice {
 
 impl Container {
     /// The unit of a container whose config.json names none.
-    fn unit(&self) -> String {
+    pub fn unit(&self) -> String {
         format!("{}-{}.scope", if is_hilum() { "hilum" } else { "runc" }, self.id)
     }
 
@@ -84,7 +84,7 @@ impl Container {
     }
 
     /// Of the cgroup that the kernel has the container's process in.
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         let path = Path::new("/sys/fs/cgroup").join(cgroup_of(self.pid(), "").trim_start_matches('/')).join(name);
         read(&path).trim().to_owned()
     }
