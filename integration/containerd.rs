@@ -1,5 +1,6 @@
 //! containerd through its shim io.containerd.runc.v2, as `ctr` drives it. The daemon is also that of cri.rs.
 
+use crate::common::counter::*;
 use crate::common::*;
 use crate::engine::limits::parent;
 use crate::{Group, Test};
@@ -290,30 +291,18 @@ fn limits(c: &'static Containerd) {
 }
 
 fn checkpoint_and_restore(c: &'static Containerd) {
-    if !installed("criu") {
+    if !criu() {
         return;
     }
-    if run(std::process::Command::new("criu").arg("check")).code != 0 {
-        skip("criu check fails: this criu and this kernel do not fit");
-        return;
-    }
-    let task = Task::start(
-        c,
-        "checkpoint",
-        &[],
-        &["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done"],
-    );
-    let pid = task.pid();
-    let count = |pid| read(&proc(pid, "root/tmp/count")).trim().parse::<u32>().unwrap_or(0);
-    eventually("it counts", || count(pid) > 5);
+    let task = Task::start(c, "checkpoint", &[], &["sh", "-c", COUNTER]);
+    counts_beyond(task.pid(), 5);
     let name = "localhost/checkpoint:latest";
     c.ctr.ok(&["containers", "checkpoint", "--image", "--rw", "--task", "checkpoint", name]);
-    let reached = count(pid);
+    let reached = counted(task.pid());
     drop(task);
     c.ctr.ok(&["containers", "restore", "--rw", "--live", "checkpoint", name]);
     let task = Task { ctr: &c.ctr, id: "checkpoint".to_owned() };
-    let pid = task.pid();
-    eventually("it goes on counting", || count(pid) > reached);
+    counts_beyond(task.pid(), reached);
 }
 
 /// The container's directory of state, below what the daemon gives to the shim.

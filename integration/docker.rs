@@ -1,5 +1,6 @@
 //! Docker: a daemon of the suite's own, with the runtime under test as its runtime `hilum`.
 
+use crate::common::counter::*;
 use crate::common::*;
 use crate::engine::limits::parent;
 use crate::engine::{Engine, Kind, Running, tests};
@@ -32,9 +33,10 @@ pub fn group() -> Group {
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host, pod_by_hand, pod_by_annotation, uts_of_another_by_annotation
     ];
-    let own: [Test<Docker>; 7] = [
+    let own: [Test<Docker>; 8] = [
         ("has_the_runtime", has_the_runtime),
         ("annotations", annotations),
+        ("checkpoint_and_restore", checkpoint_and_restore),
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("default_runtime", default_runtime),
         ("namespaces_are_shown", namespaces_are_shown),
@@ -74,6 +76,8 @@ fn start() -> Docker {
         "containerd": containerd_socket,
         "exec-opts": [format!("native.cgroupdriver={driver}")],
         "cgroup-parent": parent("docker"),
+        // For checkpoints.
+        "experimental": true,
     });
     config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
     let file = path("daemon.json");
@@ -206,6 +210,28 @@ fn annotations(docker: &'static Docker) {
     let root = state_root(docker, &c.id).expect("a state directory");
     let state = runtime_state(&root, &c.id);
     assert_eq!(state["annotations"]["org.example.asked"], "yes", "{state:#}");
+}
+
+fn checkpoint_and_restore(docker: &'static Docker) {
+    if !criu() {
+        return;
+    }
+    let client = &docker.engine.client;
+    let c = docker.engine.sh_detached("", COUNTER);
+    let pid = c.pid();
+    counts_beyond(pid, 5);
+    let reached = counted(pid);
+    client.ok(&["checkpoint", "create", &c.id, "one"]);
+    eventually("its end", || c.status() == "exited");
+    assert!(fs::read_link(proc(pid, "exe")).is_err());
+    client.ok(&["start", "--checkpoint", "one", &c.id]);
+    counts_beyond(c.pid(), reached);
+    c.exec("", &["tail", "-n", "1", "/tmp/count"]).ok();
+    client.ok(&["checkpoint", "create", "--leave-running", &c.id, "two"]);
+    assert_eq!(c.status(), "running");
+    counts_beyond(c.pid(), counted(c.pid()));
+    c.ok(&["kill"]);
+    assert_eq!(c.wait(), 137);
 }
 
 /// The directory for which the shim says `--root`.

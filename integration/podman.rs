@@ -1,5 +1,6 @@
 //! podman of root, and buildah: no daemon, conmon calls the runtime.
 
+use crate::common::counter::*;
 use crate::common::*;
 use crate::engine::limits::parent;
 use crate::engine::{Engine, Kind, Running, tests};
@@ -23,12 +24,13 @@ pub fn group() -> Group {
         share: network_none, network_host, network_bridge, network_of_another, ipc, pid, pid_of_another_dies_whole,
             uts_host, pod_by_annotation, uts_of_another_by_annotation
     ];
-    let own: [Test<Engine>; 5] = [
+    let own: [Test<Engine>; 6] = [
         ("the_runtime_has_the_container", the_runtime_has_the_container),
         ("pod", pod),
         ("pod_with_shared_pids", pod_with_shared_pids),
         ("play_kube", play_kube),
         ("build", build),
+        ("checkpoint_and_restore", checkpoint_and_restore),
     ];
     let mut group = Group { name: "podman", tests: Vec::new(), stop: || () };
     for (name, test) in common.into_iter().chain(own.map(|(name, test)| (name, test))) {
@@ -236,6 +238,36 @@ fn build(e: &'static Engine) {
     let words: Vec<&str> = ["run", "--rm"].into_iter().chain(e.flags.split_whitespace()).collect();
     let said = e.client.ok(&[&words[..], &[name, "cat", "/built", "/tmp/user"]].concat());
     assert_eq!(said, "built by 0\nuser");
+}
+
+fn checkpoint_and_restore(e: &'static Engine) {
+    if !criu() {
+        return;
+    }
+    let c = e.sh_detached("", COUNTER);
+    let pid = c.pid();
+    counts_beyond(pid, 5);
+    let reached = counted(pid);
+    c.ok(&["container", "checkpoint"]);
+    assert!(fs::read_link(proc(pid, "exe")).is_err());
+    assert_eq!((c.status().as_str(), c.inspect("{{.State.Checkpointed}}").as_str()), ("exited", "true"));
+    c.ok(&["container", "restore"]);
+    counts_beyond(c.pid(), reached);
+    assert_eq!((c.status().as_str(), c.inspect("{{.State.Restored}}").as_str()), ("running", "true"));
+    assert_ne!(ns(c.pid(), "net"), own_ns("net"));
+    c.exec("", &["tail", "-n", "1", "/tmp/count"]).ok();
+
+    // Elsewhere, as another container.
+    let archive = format!("{}/checkpoint.tar.gz", e.scratch());
+    let reached = counted(c.pid());
+    c.ok(&["container", "checkpoint", "--export", &archive]);
+    drop(c);
+    let name = format!("{}-moved", unique());
+    let moved = e.client.ok(&["container", "restore", "--import", &archive, "--name", &name]);
+    let moved = Running { engine: e, id: moved };
+    counts_beyond(moved.pid(), reached);
+    moved.ok(&["kill"]);
+    assert_eq!(moved.wait(), 137);
 }
 
 fn buildah() {

@@ -1,5 +1,6 @@
 //! What the tests of every client stand on: commands with a time limit, and the kernel's evidence.
 
+pub mod counter;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 #[path = "../../tests/common/host.rs"]
 pub mod host;
