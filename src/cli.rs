@@ -271,14 +271,16 @@ fn kill() -> Command {
         .about("Send a signal to a container's process")
         .arg(flag("all", "send it to all processes of the container").short('a').hide(true))
         .arg(id())
-        .arg(
-            Arg::new("signal")
-                .value_name("SIGNAL")
-                .default_value("SIGTERM")
-                .hide_default_value(true)
-                .allow_negative_numbers(true)
-                .help("name or number [default: SIGTERM]"),
-        )
+        .arg(signal())
+}
+
+fn signal() -> Arg {
+    Arg::new("signal")
+        .value_name("SIGNAL")
+        .default_value("SIGTERM")
+        .hide_default_value(true)
+        .allow_negative_numbers(true)
+        .help("name or number [default: SIGTERM]")
 }
 
 fn delete() -> Command {

@@ -16,6 +16,8 @@ use crate::error::{Context, Error, Result};
 
 /// Longer than any sane freeze takes, shorter than a caller's patience.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A killed process may have to write pages out first.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a process gets in.
 #[derive(Debug, Default)]
@@ -111,6 +113,58 @@ impl Cgroup {
         self.freezer().map_or(Ok(false), |freezer| freezer.is_frozen())
     }
 
+    /// Whether its processes are stopped: it was frozen, or one above it was, as a pod's is.
+    pub fn paused(&self) -> Result<bool> {
+        let Ok(freezer) = self.freezer() else { return Ok(false) };
+        Ok(freezer.is_frozen()? || freezer.is_frozen_from_above()?)
+    }
+
+    /// Lets processes die that were killed while they were frozen. In v2 they do by themselves. In v1 they have to be
+    /// thawed, and where it is a pod that is frozen, its others are not to be: then those of this cgroup leave it.
+    pub fn release_killed(&self) -> Result<()> {
+        if self.frozen()? {
+            self.thaw()?;
+        }
+        let freezer = match self.freezer() {
+            Ok(freezer) if freezer.version == Version::V1 && freezer.is_frozen_from_above()? => freezer,
+            _ => return Ok(()),
+        };
+        // The end of a first process is the end of all others only when it is thawed.
+        signal_listed(&freezer.path, Signal::KILL, &mut HashSet::new())?;
+        let procs = freezer.mount.join("cgroup.procs");
+        for pid in file::pids_below(&freezer.path).at("read the processes of", &freezer.path)? {
+            match file::write(&procs, &pid.to_string()) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => {
+                    return Err(errno)
+                        .at(&format!("write {pid} to"), &procs)
+                        .map_err(|e| e.hint("a cgroup above is frozen, and a killed process ends when it is thawed"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills every process, and those that appear meanwhile, and waits until there is none.
+    pub fn kill_all(&self) -> Result<()> {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        let mut pause = Duration::from_micros(500);
+        loop {
+            self.signal_all(Signal::KILL)?;
+            let left = self.pids()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let pids: Vec<String> = left.iter().take(20).map(i32::to_string).collect();
+                return Err(Error::new(format!("processes have not ended {KILL_TIMEOUT:?} after SIGKILL"))
+                    .hint(format!("they may hang in a file system: see /proc/PID/stack of {}", pids.join(", "))));
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
     /// Sends a signal to every process of the container; with SIGKILL also to those that appear meanwhile.
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
         let kill = signal == Signal::KILL;
@@ -119,7 +173,7 @@ impl Cgroup {
                 return Ok(());
             }
             // A frozen v1 process dies only after its thaw; and one may be in v1 alone.
-            let _ = self.thaw();
+            self.release_killed()?;
         }
         let mut done = HashSet::new();
         let main = self.main();
@@ -130,8 +184,11 @@ impl Cgroup {
                 let paused = self.frozen().unwrap_or(false);
                 let froze = !paused && self.freeze().is_ok();
                 let sent = signal_listed(&directory.path, signal, &mut done);
-                if froze || kill {
+                if froze {
                     let _ = self.thaw();
+                }
+                if kill {
+                    self.release_killed()?;
                 }
                 if sent? == 0 || !kill {
                     break;
@@ -169,18 +226,33 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
 
 impl Directory {
     pub(super) fn is_frozen(&self) -> Result<bool> {
-        let ask = |name: &str| {
-            let path = self.path.join(name);
-            match file::read(&path) {
-                Ok(text) => Ok(text.trim().to_string()),
-                Err(Errno::NOENT | Errno::NODEV) => Ok(String::new()),
-                Err(errno) => Err(errno).at("read", &path),
-            }
-        };
         match self.version {
-            Version::V2 => Ok(ask("cgroup.freeze")? == "1"),
-            Version::V1 if !self.controllers.iter().any(|c| c == "freezer") => Ok(false),
-            Version::V1 => Ok(ask("freezer.self_freezing")? == "1"),
+            Version::V2 => Ok(self.ask("cgroup.freeze")?.trim() == "1"),
+            Version::V1 if !self.has_freezer() => Ok(false),
+            Version::V1 => Ok(self.ask("freezer.self_freezing")?.trim() == "1"),
+        }
+    }
+
+    /// Of one that is not frozen itself.
+    fn is_frozen_from_above(&self) -> Result<bool> {
+        match self.version {
+            Version::V2 => Ok(file::flag(&self.ask("cgroup.events")?, "frozen") == Some(true)),
+            Version::V1 if !self.has_freezer() => Ok(false),
+            Version::V1 => Ok(self.ask("freezer.parent_freezing")?.trim() == "1"),
+        }
+    }
+
+    fn has_freezer(&self) -> bool {
+        self.controllers.iter().any(|c| c == "freezer")
+    }
+
+    /// Nothing, if it is gone.
+    fn ask(&self, name: &str) -> Result<String> {
+        let path = self.path.join(name);
+        match file::read(&path) {
+            Ok(text) => Ok(text),
+            Err(Errno::NOENT | Errno::NODEV) => Ok(String::new()),
+            Err(errno) => Err(errno).at("read", &path),
         }
     }
 }

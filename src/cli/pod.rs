@@ -3,14 +3,14 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::update::limits;
-use super::{flag, format_option, list_of, option};
+use super::{flag, format_option, list_of, option, signal};
 
 pub fn pod() -> Command {
     Command::new("pod")
         .about("Make pods: namespaces, a cgroup and a /dev/shm for several containers to share")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([create(), run(), ls(), rm()])
+        .subcommands([create(), run(), ls(), pause(), resume(), kill(), wait(), rm()])
 }
 
 fn name() -> Arg {
@@ -54,6 +54,25 @@ fn ls() -> Command {
         .visible_alias("list")
         .arg(format_option())
         .arg(flag("quiet", "print names only").short('q'))
+}
+
+fn pause() -> Command {
+    Command::new("pause").about("Freeze all processes of a pod, or none").arg(name())
+}
+
+fn resume() -> Command {
+    Command::new("resume").about("Let the processes of a paused pod go on").arg(name())
+}
+
+fn kill() -> Command {
+    Command::new("kill")
+        .about("Send a signal to all processes of a pod's containers; with KILL, wait for their end")
+        .arg(name())
+        .arg(signal())
+}
+
+fn wait() -> Command {
+    Command::new("wait").about("Wait until no container of a pod runs").arg(name())
 }
 
 fn rm() -> Command {

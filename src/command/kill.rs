@@ -13,7 +13,7 @@ const NAMES: [&str; 31] = [
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
     "PWR", "SYS",
 ];
-const KILL: i32 = 9;
+pub const KILL: i32 = 9;
 const LAST: i32 = 64;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -23,7 +23,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
-fn send(state: &State, signal: i32, all: bool) -> Result<()> {
+pub fn send(state: &State, signal: i32, all: bool) -> Result<()> {
     let not_running = || Error::new("container not running").with_kind(Kind::NotRunning);
     // Without a pid namespace of its own, the end of the first process ends no other: the cgroup is what the container
     // is, and never a tree of pids, which may hold a neighbour's (moby#50523).
@@ -49,14 +49,10 @@ fn send(state: &State, signal: i32, all: bool) -> Result<()> {
         Err(rustix::io::Errno::SRCH) => return Err(not_running()),
         other => other.context(format!("send signal {signal} to process {}", process.pid))?,
     }
-    // A frozen process dies when it thaws.
-    if signal == KILL && state.cgroup.frozen().unwrap_or(false) {
-        state.cgroup.thaw()?;
-    }
-    Ok(())
+    if signal == KILL { state.cgroup.release_killed() } else { Ok(()) }
 }
 
-fn parse(text: &str) -> Result<i32> {
+pub fn parse(text: &str) -> Result<i32> {
     let unknown = || Error::new(format!("unknown signal {text:?}"));
     if let Ok(number) = text.parse() {
         return if (0..=LAST).contains(&number) { Ok(number) } else { Err(unknown()) };

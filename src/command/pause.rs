@@ -19,7 +19,12 @@ pub fn pause(global: &Global, args: &ArgMatches) -> Result<u8> {
 pub fn resume(global: &Global, args: &ArgMatches) -> Result<u8> {
     let (_lock, state) = Container::load(&global.root, super::id(args)?)?;
     match state.status() {
-        Status::Paused => state.cgroup.thaw().map(|()| 0),
+        Status::Paused if state.cgroup.frozen()? => state.cgroup.thaw().map(|()| 0),
+        // To thaw its own cgroup would change nothing.
+        Status::Paused => Err(Error::new("container is not paused itself, but what it is in").hint(match &state.pod {
+            Some(pod) => format!("hilum pod resume {} lets all of its pod go on", pod.name),
+            None => "a cgroup above its own is frozen".into(),
+        })),
         _ => Err(Error::new("container not paused")),
     }
 }

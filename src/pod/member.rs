@@ -50,6 +50,10 @@ impl Membership {
         let join = one_of("--join", flags.join, JOIN, spec)?;
         if let Some(name) = pod {
             let (dir, pod) = pods.load(name, Access::Shared)?;
+            // The container's first process would stop on its way, and the command with it.
+            if pod.cgroup.paused()? {
+                return Err(Error::new(format!("pod {name} is paused")).hint(format!("hilum pod resume {name}")));
+            }
             it.shared = pod.kinds().map(|kind| of_pod(dir.path(), &pod, kind)).collect::<Result<_>>()?;
             if pod.shm_size.is_some() {
                 it.shm = Some(clone(&dir.path().join(SHM))?);

@@ -190,7 +190,7 @@ pub fn status(pod: Option<&Pod>, members: &[Member]) -> Status {
     if pod.reaper.as_ref().is_some_and(|reaper| !reaper.process.is_alive()) {
         return Status::Broken;
     }
-    if pod.cgroup.frozen().unwrap_or(false) {
+    if pod.cgroup.paused().unwrap_or(false) {
         return Status::Paused;
     }
     if members.iter().any(Member::is_alive) { Status::Running } else { Status::Ready }

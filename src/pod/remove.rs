@@ -40,9 +40,8 @@ impl Pod {
         let Some(process) = self.reaper.as_ref().map(|reaper| reaper.process) else { return Ok(()) };
         let Some(pidfd) = process.open()? else { return Ok(()) };
         hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill the reaper {}", process.pid))?;
-        if self.cgroup.frozen().unwrap_or(false) {
-            self.cgroup.thaw()?;
-        }
+        // The pod's cgroup may be frozen, and the reaper's is in it.
+        self.cgroup.release_killed()?;
         await_end(process.pid, &pidfd)
     }
 }

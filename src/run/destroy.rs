@@ -34,9 +34,7 @@ fn end_process(state: &State) -> Result<()> {
     let Some(process) = &state.process else { return Ok(()) };
     let Some(pidfd) = process.open()? else { return Ok(()) };
     hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill process {}", process.pid))?;
-    if state.cgroup.frozen().unwrap_or(false) {
-        state.cgroup.thaw()?;
-    }
+    state.cgroup.release_killed()?;
     await_end(process.pid, &pidfd)
 }
 

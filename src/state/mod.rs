@@ -107,7 +107,7 @@ impl State {
         }
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
         let created = self.init.as_ref().is_some_and(|init| init.is_run_by(process));
-        match (created, self.cgroup.frozen().unwrap_or(false)) {
+        match (created, self.cgroup.paused().unwrap_or(false)) {
             (true, _) if !self.ready => Status::Creating,
             (_, true) => Status::Paused,
             (true, false) => Status::Created,

@@ -56,10 +56,10 @@ impl Pod {
         self.call(&[&["pod", verb], args, &[&self.name]].concat())
     }
 
-    /// What `pod VERB ARGS… --format json NAME` prints.
+    /// What `pod VERB ARGS… --format json` prints.
     #[track_caller]
-    pub fn json(&self, verb: &str, args: &[&str]) -> Value {
-        let out = self.verb(verb, &[args, &["--format", "json"]].concat()).ok();
+    pub fn json_of(&self, verb: &str, args: &[&str]) -> Value {
+        let out = self.call(&[&["pod", verb], args, &["--format", "json"]].concat()).ok();
         serde_json::from_str(&out.stdout).unwrap_or_else(|e| panic!("{e}: {:?}", out.stdout))
     }
 

@@ -1,9 +1,12 @@
 //! `hilum pod`: one file per command.
 
 mod create;
+mod kill;
 mod ls;
+mod pause;
 mod rm;
 mod run;
+mod wait;
 
 use clap::ArgMatches;
 
@@ -13,9 +16,13 @@ use crate::error::{Error, Result};
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     match args.subcommand() {
         Some(("create", args)) => create::run(global, args),
+        Some(("kill", args)) => kill::run(global, args),
         Some(("ls", args)) => ls::run(global, args),
+        Some(("pause", args)) => pause::pause(global, args),
+        Some(("resume", args)) => pause::resume(global, args),
         Some(("rm", args)) => rm::run(global, args),
         Some(("run", args)) => run::run(global, args),
+        Some(("wait", args)) => wait::run(global, args),
         _ => Err(Error::new("no command given").hint("hilum pod --help lists them")),
     }
 }
