@@ -31,6 +31,7 @@ mod notify;
 mod ns;
 mod pods;
 mod pods_ops;
+mod pods_update;
 mod process;
 mod refused;
 mod resources;

@@ -22,7 +22,7 @@ fn comm(pid: u32) -> String {
 }
 
 /// A test runs with cgroups of hilum's own, and where there is a systemd, with its units.
-fn each_driver(test: impl Fn(fn() -> Pod)) {
+pub fn each_driver(test: impl Fn(fn() -> Pod)) {
     if !hilum_only("pods") {
         return;
     }

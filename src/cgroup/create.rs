@@ -121,7 +121,7 @@ impl Plan {
         if self.cgroup.is_unified() {
             self.check_type(path)?;
         }
-        if directory.version == Version::V1 && directory.controllers.iter().any(|c| c == "cpuset") {
+        if directory.is_v1_cpuset() {
             self.fill_cpuset(directory)?;
         }
         Ok(())
@@ -267,6 +267,10 @@ impl Directory {
                 .hint(format!("it is {}", path.display())));
         }
         Ok(())
+    }
+
+    pub(super) fn is_v1_cpuset(&self) -> bool {
+        self.version == Version::V1 && self.controllers.iter().any(|c| c == "cpuset")
     }
 
     pub(super) fn current_inode(&self) -> Option<u64> {

@@ -17,6 +17,7 @@ mod stats;
 pub mod systemd;
 #[cfg(test)]
 mod tests;
+pub mod update;
 mod v1;
 mod v2;
 
@@ -110,16 +111,6 @@ impl Cgroup {
         Cgroup { directories: self.directories.iter().filter(is_ours).cloned().collect(), unit: None }
     }
 
-    /// Changes the limits of a running container. Its device rules stay.
-    pub fn update(&self, resources: &Resources) -> Result<()> {
-        let mut writes = Conflicts::none(|conflicts| resources::writes(self, resources, conflicts))?;
-        self.check_memory_in_use(resources)?;
-        if let Some(unit) = &self.unit {
-            unit.update(&mut writes)?;
-        }
-        resources::apply(&writes)
-    }
-
     /// The cgroup `path` below this one, in those hierarchies that have one of the controllers (in all if none is
     /// given): where `exec --cgroup` puts its process.
     pub fn below(&self, path: &str, controllers: &[&str]) -> Result<Cgroup> {
@@ -166,7 +157,7 @@ impl Cgroup {
     }
 
     /// memory.checkBeforeUpdate: v2 would kill to get below a new limit, where v1 refuses it.
-    fn check_memory_in_use(&self, resources: &Resources) -> Result<()> {
+    pub fn check_memory_in_use(&self, resources: &Resources) -> Result<()> {
         let Some(memory) = resources.memory.as_ref().filter(|m| m.check_before_update == Some(true)) else {
             return Ok(());
         };

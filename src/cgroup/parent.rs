@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use super::create::{Made, inherit};
-use super::{Cgroup, Directory, Version};
+use super::{Cgroup, Directory};
 use crate::error::{Context, Error, Result};
 
 impl Cgroup {
@@ -27,6 +27,11 @@ impl Cgroup {
         Ok(format!("/{}", place.join(name).display()))
     }
 
+    /// Whether a cgroup in it has a copy of its processors, and not just the same.
+    pub fn copies_cpuset(&self) -> bool {
+        self.directories.iter().any(Directory::is_v1_cpuset)
+    }
+
     /// Removes what this cgroup is in, if it has that name, and is empty now.
     pub fn remove_parent(&self, name: &str) {
         for parent in self.directories.iter().filter_map(|directory| directory.path.parent()) {
@@ -44,7 +49,7 @@ impl Cgroup {
         for directory in &self.directories {
             let path = directory.path.join(name);
             made.mkdir(&path, &directory.mount).at("mkdir", &path)?;
-            if directory.version == Version::V1 && directory.controllers.iter().any(|c| c == "cpuset") {
+            if directory.is_v1_cpuset() {
                 for file in ["cpuset.cpus", "cpuset.mems"] {
                     inherit(&path, file, &directory.mount)?;
                 }

@@ -185,7 +185,7 @@ pub(super) fn apply<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Result<(
 }
 
 impl Write {
-    fn run(&self, writer: &mut Writer) -> rustix::io::Result<()> {
+    pub(super) fn run(&self, writer: &mut Writer) -> rustix::io::Result<()> {
         match (writer.write(&self.directory.join(&self.file), &self.value), &self.missing) {
             (Err(Errno::NOENT), Missing::Skip) => Ok(()),
             (Err(Errno::NOENT), Missing::Instead(file, value)) => writer.write(&self.directory.join(file), value),
@@ -197,7 +197,7 @@ impl Write {
         super::file::read(&self.directory.join("cpu.idle")).is_ok_and(|text| text.trim() == "1")
     }
 
-    fn explain(&self, result: rustix::io::Result<()>) -> Result<()> {
+    pub(super) fn explain(&self, result: rustix::io::Result<()>) -> Result<()> {
         let Err(errno) = result else { return Ok(()) };
         if self.optional {
             return Ok(());

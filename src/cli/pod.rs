@@ -10,7 +10,7 @@ pub fn pod() -> Command {
         .about("Make pods: namespaces, a cgroup and a /dev/shm for several containers to share")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([create(), run(), ls(), pause(), resume(), kill(), wait(), rm()])
+        .subcommands([create(), run(), ls(), update(), pause(), resume(), kill(), wait(), rm()])
 }
 
 fn name() -> Arg {
@@ -54,6 +54,12 @@ fn ls() -> Command {
         .visible_alias("list")
         .arg(format_option())
         .arg(flag("quiet", "print names only").short('q'))
+}
+
+fn update() -> Command {
+    pod_limits(Command::new("update").about("Change the limits of a pod and its containers, all of them or none"))
+        .arg(list_of("container", "ID:LIMIT=VALUE,..", "limits of a container in it, such as app:memory=64m,cpus=0.5"))
+        .arg(name())
 }
 
 fn pause() -> Command {

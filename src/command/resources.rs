@@ -45,6 +45,9 @@ const OPTIONS: &[(&str, &str, &str, Unit)] = &[
     ("pids-limit", "pids", "limit", Unit::Number),
 ];
 
+/// Of a pod and what is in it: a quota, and a period.
+const CPUS: &str = "cpus";
+
 #[derive(Clone, Copy)]
 enum Unit {
     Number,
@@ -53,9 +56,35 @@ enum Unit {
 }
 
 fn from_options(args: &ArgMatches) -> Result<Value> {
+    // Only a pod's commands have all of them.
+    values(|option| args.try_get_one::<String>(option).ok().flatten().map(String::as_str))
+}
+
+/// `memory=64m,cpuset-cpus=0-1,3,cpus=0.5`: the same options in one word.
+pub fn from_word(word: &str) -> Result<Value> {
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    for part in word.split(',') {
+        match (part.split_once('='), pairs.last_mut()) {
+            (Some((name, value)), _) => pairs.push((name.trim(), value.into())),
+            // A list of processors has commas of its own.
+            (None, Some((_, value))) => value.extend([",", part]),
+            (None, None) => return Err(Error::new(format!("{part:?} is no limit")).hint("write it as memory=64m")),
+        }
+    }
+    for (name, _) in &pairs {
+        let known = || OPTIONS.iter().map(|(option, ..)| *option).chain([CPUS]);
+        if !known().any(|option| option == *name) {
+            let hint = format!("there are {}", known().collect::<Vec<_>>().join(", "));
+            return Err(Error::new(format!("{name:?} is no limit")).hint(hint));
+        }
+    }
+    values(|option| pairs.iter().rfind(|(name, _)| *name == option).map(|(_, value)| value.as_str()))
+}
+
+fn values<'v>(get: impl Fn(&str) -> Option<&'v str>) -> Result<Value> {
     let mut given = json!({});
     for (option, group, property, unit) in OPTIONS {
-        let Some(text) = text(args, option) else { continue };
+        let Some(text) = get(option) else { continue };
         let invalid = || Error::new(format!("invalid value for --{option}: {text:?}"));
         let value = match unit {
             Unit::Text => Some(text.into()),
@@ -64,8 +93,7 @@ fn from_options(args: &ArgMatches) -> Result<Value> {
         };
         merge(&mut given, &json!({ *group: { *property: value.ok_or_else(invalid)? } }));
     }
-    // Of a pod only.
-    if let Some(text) = args.try_get_one::<String>("cpus").ok().flatten() {
+    if let Some(text) = get(CPUS) {
         let quota = text.parse().ok().and_then(cpu_quota);
         let quota = quota.ok_or_else(|| Error::new(format!("invalid value for --cpus: {text:?}")))?;
         merge(&mut given, &json!({ "cpu": { "quota": quota, "period": CPU_PERIOD } }));
@@ -73,14 +101,22 @@ fn from_options(args: &ArgMatches) -> Result<Value> {
     Ok(given)
 }
 
+/// Puts into the document what is given; and returns what has to be written then, which may be more.
+pub fn change(document: &mut Value, given: &mut Value) -> Result<Resources> {
+    let resources = of_document(document)?;
+    merge(resources, given);
+    complete(given, resources);
+    parse(given)
+}
+
 /// linux.resources of the document, made if it is not there.
-pub fn of_document(document: &mut Value) -> Result<&mut Value> {
+fn of_document(document: &mut Value) -> Result<&mut Value> {
     let object = |value: &mut Value| {
         if value.is_null() {
             *value = Value::Object(Map::new());
         }
     };
-    let broken = || Error::new("config.json of the container's state: not an object");
+    let broken = || Error::new("linux.resources: not an object");
     let linux = document.as_object_mut().ok_or_else(broken)?.entry("linux").or_insert(Value::Null);
     object(linux);
     let resources = linux.as_object_mut().ok_or_else(broken)?.entry("resources").or_insert(Value::Null);
@@ -89,7 +125,7 @@ pub fn of_document(document: &mut Value) -> Result<&mut Value> {
 }
 
 /// Values that the kernel takes together: one of them alone is completed by what was so before.
-pub fn complete(given: &mut Value, all: &Value) {
+fn complete(given: &mut Value, all: &Value) {
     for (one, group, other) in [("quota", "cpu", "period"), ("period", "cpu", "quota"), ("swap", "memory", "limit")] {
         let has = |property: &str| given.get(group).and_then(|group| group.get(property)).is_some_and(|v| !v.is_null());
         if has(one) && !has(other) {

@@ -3,10 +3,11 @@
 use clap::ArgMatches;
 use serde_json::Value;
 
-use super::resources::{complete, given, of_document, parse};
+use super::resources::{change, given};
 use super::{Global, text};
+use crate::cgroup::update::{self, Update};
 use crate::error::{Error, Kind, Result};
-use crate::spec::{self, merge};
+use crate::spec;
 use crate::state::{Container, Status, document_text};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -22,11 +23,15 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut given = given(args)?;
 
     let mut document: Value = spec::parse(&document_text(container.path())?)?;
-    let resources = of_document(&mut document)?;
-    merge(resources, &given);
-    complete(&mut given, resources);
-    state.cgroup.update(&parse(&given)?)?;
-    let text = serde_json::to_vec(&document).map_err(|e| Error::new(e.to_string()))?;
-    container.save_document(&text)?;
-    Ok(0)
+    let resources = change(&mut document, &mut given)?;
+    state.cgroup.check_memory_in_use(&resources)?;
+    let updates = [Update::new(&state.cgroup, "", &resources)?];
+    let done = update::apply(None, &updates)?;
+    match container.save_document(document.to_string().as_bytes()) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            done.undo();
+            Err(error)
+        }
+    }
 }

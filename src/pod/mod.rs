@@ -70,6 +70,10 @@ impl Pod {
         Kind::ALL.into_iter().filter(|kind| self.shares(*kind))
     }
 
+    pub fn save(&self, dir: &Locked) -> Result<()> {
+        dir.save(FILE, self)
+    }
+
     pub fn shares(&self, kind: Kind) -> bool {
         self.spec.linux.namespaces.iter().any(|ns| ns.kind == kind.spec_name())
     }

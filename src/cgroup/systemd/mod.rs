@@ -142,9 +142,13 @@ impl Unit {
         Ok(())
     }
 
-    /// The limits that systemd knows; called with writes that are then done.
-    pub fn update(&self, writes: &mut [Write]) -> Result<()> {
-        property::round(writes)?;
+    /// To what systemd can say.
+    pub fn round(&self, writes: &mut [Write]) -> Result<()> {
+        property::round(writes)
+    }
+
+    /// The limits that systemd knows; called with writes that are rounded, and are then done.
+    pub fn update(&self, writes: &[Write]) -> Result<()> {
         let mut manager = Manager::connect(&self.bus)?;
         let version = manager.facts()?.version;
         let properties = property::of_writes(writes, version)?;

@@ -6,6 +6,7 @@ mod ls;
 mod pause;
 mod rm;
 mod run;
+mod update;
 mod wait;
 
 use clap::ArgMatches;
@@ -22,6 +23,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         Some(("resume", args)) => pause::resume(global, args),
         Some(("rm", args)) => rm::run(global, args),
         Some(("run", args)) => run::run(global, args),
+        Some(("update", args)) => update::run(global, args),
         Some(("wait", args)) => wait::run(global, args),
         _ => Err(Error::new("no command given").hint("hilum pod --help lists them")),
     }
