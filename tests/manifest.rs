@@ -173,8 +173,7 @@ fn the_schema_has_the_properties_that_are_taken() {
     if !hilum_only("its manifests") {
         return;
     }
-    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pod-manifest.schema.json");
-    let schema: Value = serde_json::from_str(&read(&schema)).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../docs/pod-manifest.schema.json")).unwrap();
     let pod = Pod::new();
     let taken = |text: &str| {
         let out = pod.call(&["pod", "run", &pod.file("pod.yaml", text)]).fails("unknown field");

@@ -11,7 +11,7 @@ fn counter(pod: &Pod, name: &str) -> Container {
 
 /// Whether it goes on counting.
 fn moves(pod: &Pod, name: &str) -> bool {
-    let count = || read(&pod.path().join("shm").join(name));
+    let count = || read(&pod.path().join("private/shm").join(name));
     let before = count();
     std::thread::sleep(Duration::from_millis(200) * patience().min(5));
     count() != before

@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 #[test]
@@ -10,8 +9,8 @@ fn the_page_on_pods_does_what_it_says() {
     if !hilum_only("its own commands") {
         return;
     }
-    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pods.md"));
-    let session = Session::of(&page, "console");
+    let page = include_str!("../docs/pods.md");
+    let session = Session::of(page, "console");
     assert!(session.len() > 20, "{} commands", session.len());
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");

@@ -72,6 +72,8 @@ pub struct Manager {
     connection: Connection,
     bus: Bus,
     patience: Duration,
+    /// systemd knows that we want its signals.
+    subscribed: bool,
 }
 
 /// What has to be known to plan a unit.
@@ -92,7 +94,7 @@ impl Manager {
         let mut failed = Error::new("this is not the address of a socket on this host");
         for (endpoint, is_bus) in bus.places() {
             match Connection::open(&endpoint, is_bus, deadline) {
-                Ok(connection) => return Ok(Manager { connection, bus: bus.clone(), patience }),
+                Ok(connection) => return Ok(Manager { connection, bus: bus.clone(), patience, subscribed: false }),
                 Err(error) => failed = error,
             }
         }
@@ -198,8 +200,12 @@ impl Manager {
     fn follow_jobs(&mut self, unit: &str, deadline: Instant) -> std::result::Result<(), Failure> {
         let rule = format!("type='signal',sender='{NAME}',interface='{MANAGER}',member='JobRemoved',arg2='{unit}'");
         self.connection.subscribe(&rule, deadline)?;
-        // Without a subscriber systemd sends no signals.
-        self.call("Subscribe", &[], deadline).map(drop)
+        // Without a subscriber systemd sends no signals, and one that subscribes again is an error to it.
+        if !self.subscribed {
+            self.call("Subscribe", &[], deadline)?;
+            self.subscribed = true;
+        }
+        Ok(())
     }
 
     /// How the job of a call has ended.
@@ -273,6 +279,16 @@ mod tests {
         assert_eq!(text, ["'x.scope'", "'replace'", "[('Slice', <'a.slice'>), ('Delegate', <true>)]", "@a(sa(sv)) []"]);
         let rule = peer.body("AddMatch")[0].to_string();
         assert!(rule.contains("JobRemoved") && rule.contains("arg2=\\'x.scope\\'"), "{rule}");
+    }
+
+    #[test]
+    fn several_units_are_started_over_one_connection() {
+        let peer = Peer::start(usual);
+        let mut manager = manager(&peer);
+        manager.start("x.slice", &[]).unwrap();
+        manager.start("x.scope", &[]).unwrap();
+        let expected = ["Hello", "AddMatch", "Subscribe", "StartTransientUnit", "AddMatch", "StartTransientUnit"];
+        assert_eq!(peer.calls(), expected);
     }
 
     #[test]
