@@ -1,6 +1,6 @@
 //! What is checkpointed: a container that counts. And whether it can be.
 
-use super::{eventually, installed, proc, read, run, skip};
+use super::{eventually, proc, read, run, skip};
 use std::process::Command;
 
 /// Counts in memory, and appends each number to a file: who goes on has been restored, and who starts anew has not.
@@ -8,9 +8,11 @@ pub const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >>/tmp/count; sl
 
 /// Whether CRIU works here; says so if it does not.
 pub fn criu() -> bool {
-    installed("criu")
-        && (run(Command::new("criu").arg("check")).code == 0
-            || skip("criu check fails: this criu and this kernel do not fit"))
+    match run(Command::new("sh").args(["-c", "criu check"])).code {
+        0 => true,
+        127 => skip("criu is not installed"),
+        _ => skip("criu check fails: this criu and this kernel do not fit"),
+    }
 }
 
 /// How far a container has come that runs as this process.
