@@ -63,17 +63,17 @@ fn list_of(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 /// What `create` and `run` have in common.
 fn creation(command: Command) -> Command {
+    planning(command).arg(console_socket()).arg(pidfd_socket()).arg(pid_file()).arg(preserve_fds()).arg(id())
+}
+
+/// What a plan depends on.
+fn planning(command: Command) -> Command {
     command
         .arg(bundle())
-        .arg(console_socket())
-        .arg(pidfd_socket())
-        .arg(pid_file())
         .arg(flag("no-pivot", "do not use pivot_root (for a host that runs from an initramfs)"))
         .arg(flag("no-new-keyring", "keep the caller's session keyring"))
-        .arg(preserve_fds())
         .arg(option("pod", "POD", "take part in this pod"))
         .arg(option("join", "ID[:KIND,..]", "take part in namespaces of this container [default: net,ipc,uts]"))
-        .arg(id())
 }
 
 /// All commands.
@@ -108,6 +108,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("delete", delete),
     ("list", list),
     ("ns", ns),
+    ("plan", plan),
     ("spec", spec),
     ("features", features),
 ];
@@ -300,6 +301,13 @@ fn list() -> Command {
 fn ns() -> Command {
     let ids = Arg::new("ids").value_name("ID").num_args(0..).help("the containers [default: all]");
     Command::new("ns").about("Show which namespaces containers share").arg(format_option()).arg(ids)
+}
+
+fn plan() -> Command {
+    let id = Arg::new("id").value_name("ID").help("the container's name, where it matters");
+    let command = Command::new("plan").about("Show what create would do, and all that would keep it from that");
+    let format = option("format", "FORMAT", "text or json [default: text]").short('f').value_parser(["text", "json"]);
+    planning(command).arg(format).arg(id)
 }
 
 fn spec() -> Command {

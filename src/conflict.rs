@@ -25,6 +25,10 @@ impl Conflicts {
         self.0.append(&mut others.0);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The first, for those who go no further then.
     pub fn check(&mut self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(self.0.remove(0).error) }
@@ -46,22 +50,23 @@ impl Conflict {
     /// The error may begin with something more exact: `mounts[3].options` of `mounts[3]`, or an option.
     fn new(property: String, error: Error) -> Self {
         let message = error.message();
-        let exact = message.split_once(": ").map(|(exact, _)| exact.to_string());
-        let is_more = |exact: &String| exact.starts_with(&property) || exact.starts_with("--");
-        let exact = exact.filter(|exact| is_more(exact) && !exact.contains(' '));
+        let exact = message.split(' ').next().unwrap_or_default().trim_end_matches(':');
+        let is_more = exact.starts_with(&property) || exact.starts_with("--");
+        // A name in quotes may hold spaces.
+        let exact = Some(exact).filter(|exact| is_more && exact.matches('"').count() % 2 == 0).map(String::from);
         Self { property: exact.unwrap_or(property), error }
     }
 
     /// What is wrong, without the property.
     pub fn message(&self) -> String {
         let message = self.error.message();
-        let rest = message.strip_prefix(&self.property).and_then(|rest| rest.strip_prefix(": "));
-        rest.unwrap_or(&message).to_string()
+        message.strip_prefix(&self.property).unwrap_or(&message).trim_start_matches([':', ' ']).to_string()
     }
 
     /// What to do about it.
-    pub fn fix(&self) -> Option<&str> {
-        self.error.detail().hint.as_deref()
+    pub fn fix(&self) -> String {
+        let hint = self.error.detail().hint.clone();
+        hint.unwrap_or_else(|| format!("correct {}, or remove it", self.property))
     }
 }
 
@@ -78,8 +83,8 @@ mod tests {
         assert_eq!(conflicts.note("fine", Ok(7)), Some(7));
         let all: Vec<_> = conflicts.iter().map(|it| (it.property.as_str(), it.message(), it.fix())).collect();
         let expected = [
-            ("mounts[3].options", "\"x\" is not: supported".to_string(), Some("do")),
-            ("mounts[4]", "mount proc on /proc: why".to_string(), Some("do")),
+            ("mounts[3].options", "\"x\" is not: supported".to_string(), "do".to_string()),
+            ("mounts[4]", "mount proc on /proc: why".to_string(), "do".to_string()),
         ];
         assert_eq!(all, expected);
         assert_eq!(conflicts.check().unwrap_err().to_string(), "mounts[3].options: \"x\" is not: supported; do");

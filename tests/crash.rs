@@ -10,12 +10,6 @@ use std::time::{Duration, Instant};
 /// More calls of one kind than any command makes.
 const MOST: u32 = 60;
 
-fn has_strace() -> bool {
-    let works =
-        Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
-    works || skip("strace is not installed, or may not trace")
-}
-
 /// The command with something done to its calls: `sendto:signal=KILL:when=2`. `follow`: its children's calls, too.
 fn tampered(c: &Container, args: &[&str], inject: &str, follow: bool) -> Out {
     c.write_config();

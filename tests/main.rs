@@ -29,6 +29,7 @@ mod mounts;
 mod namespaces;
 mod notify;
 mod ns;
+mod plan;
 mod pods;
 mod pods_ops;
 mod pods_update;

@@ -192,7 +192,7 @@ impl Place {
 }
 
 fn invalid(path: &str, why: &str) -> Error {
-    Error::new(format!("linux.cgroupsPath {path:?}: {why}"))
+    Error::new(format!("linux.cgroupsPath {path:?}: {why}")).hint("give the path of a cgroup, such as /pods/web")
 }
 
 fn mountinfo() -> Result<String> {
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_path_cannot_leave_the_mount_point() {
         for path in ["/../../x", "..", "a/../b", "/a/.."] {
-            let error = Place::parse(path, "id").unwrap_err().to_string();
+            let error = Place::parse(path, "id").unwrap_err().message();
             assert_eq!(error, format!("linux.cgroupsPath {path:?}: \"..\" is not allowed"));
         }
         for path in ["/", ".", "//./", "a\0b"] {

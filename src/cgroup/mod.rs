@@ -280,7 +280,11 @@ fn lay_out(
     }
     let directories = match &unit {
         Some(unit) => vec![host.unified_directory(&unit.cgroup)?],
-        None => host.directories(&Place::parse(&linux.cgroups_path, id)?, may_do_without)?,
+        None => {
+            // At the usual place, so that the rest can be looked at, too.
+            let place = conflicts.note("linux.cgroupsPath", Place::parse(&linux.cgroups_path, id));
+            host.directories(&place.map_or_else(|| Place::parse("", id), Ok)?, may_do_without)?
+        }
     };
     let cgroup = Cgroup { directories, unit: unit.as_ref().map(|plan| plan.unit.clone()) };
     for directory in cgroup.directories.iter().filter(|d| d.exists()) {

@@ -12,6 +12,7 @@ mod list;
 mod matrix;
 mod ns;
 mod pause;
+mod plan;
 mod pod;
 mod preparation;
 mod ps;
@@ -95,6 +96,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("delete", args)) => delete::run(&global, args),
         Some(("list", args)) => list::run(&global, args),
         Some(("ns", args)) => ns::run(&global, args),
+        Some(("plan", args)) => plan::run(&global, args),
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),

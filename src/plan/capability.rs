@@ -66,6 +66,10 @@ pub fn mask(names: &[String], available: impl Fn(u32) -> bool) -> (u64, Vec<&str
     (mask, unknown)
 }
 
+pub fn names_of(mask: u64) -> Vec<&'static str> {
+    NAMES.iter().enumerate().filter(|(number, _)| mask & 1 << number != 0).map(|(_, name)| *name).collect()
+}
+
 /// What this kernel knows, for `features`.
 pub fn names() -> Vec<&'static str> {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");

@@ -3,6 +3,8 @@
 use hilum_init::step::{Point, Source, Step, Str};
 use hilum_sys::namespace::Kind;
 
+use super::process::RLIMITS;
+
 fn text(text: Str<'_>) -> std::borrow::Cow<'_, str> {
     text.0.to_string_lossy()
 }
@@ -10,6 +12,10 @@ fn text(text: Str<'_>) -> std::borrow::Cow<'_, str> {
 fn kinds(flags: u32) -> String {
     let names: Vec<_> = Kind::ALL.into_iter().filter(|kind| flags & kind.flag() != 0).map(Kind::spec_name).collect();
     names.join(", ")
+}
+
+fn limit(value: u64) -> String {
+    if value == u64::MAX { "unlimited".into() } else { value.to_string() }
 }
 
 pub fn describe(step: &Step<'_>) -> String {
@@ -60,7 +66,10 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::Domainname { name } => format!("set the domainname {}", text(*name)),
         Step::ProcWrite { path, value, .. } => format!("write {} to /proc/{}", text(*value), text(*path)),
         Step::NewSession => "start a new session".into(),
-        Step::Rlimit { resource, soft, hard } => format!("set rlimit {resource} to {soft}, at most {hard}"),
+        Step::Rlimit { resource, soft, hard } => {
+            let name = RLIMITS.get(*resource as usize).copied().unwrap_or_default();
+            format!("set {name} to {}, at most {}", limit(*soft), limit(*hard))
+        }
         Step::NoNewPrivileges => "set no_new_privs".into(),
         Step::Seccomp { .. } => "install the seccomp filter".into(),
         Step::OwnStdio { uid, .. } => format!("give the standard streams to user {uid}"),

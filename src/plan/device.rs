@@ -83,7 +83,9 @@ fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device,
         "c" | "u" => S_IFCHR,
         "b" => S_IFBLK,
         "p" => S_IFIFO,
-        other => return Err(Error::new(format!("{property}.type: unknown device type {other:?}"))),
+        other => {
+            return Err(Error::new(format!("{property}.type: unknown device type {other:?}")).hint("use c, b or p"));
+        }
     };
     let number = |value: i64, name: &str| {
         u32::try_from(value).map_err(|_| Error::new(format!("{property}.{name}: {value} is not a device number")))
@@ -121,7 +123,8 @@ fn check_same(path: &std::path::Path, kind: u32, dev: u64, property: &str) -> Re
         Ok(_) => Err(Error::new(format!(
             "{property}: {} on the host is another device, and none can be made in a user namespace",
             path.display()
-        ))),
+        ))
+        .hint("remove the device, or the user namespace")),
         Err(errno) => Err(Error::from(errno).context(format!(
             "{property}: bind {} from the host, as none can be made in a user namespace",
             path.display()

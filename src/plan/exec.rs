@@ -85,6 +85,7 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
         clone_kinds: 0,
         stage_one: true,
         id_maps: None,
+        namespaces: Vec::new(),
         cgroup_owner: None,
         memory_limit,
         conflicts: b.conflicts,

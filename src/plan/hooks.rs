@@ -62,7 +62,9 @@ pub fn check(b: &mut Builder<'_>, hooks: &config::Hooks) {
 
 fn check_one(property: &str, hook: &config::Hook) -> Result<()> {
     if !hook.path.starts_with('/') {
-        return Err(Error::new(format!("{property}.path: {:?} is not absolute", hook.path)));
+        return Err(
+            Error::new(format!("{property}.path: {:?} is not absolute", hook.path)).hint("give it from the host's /")
+        );
     }
     if hook.timeout.is_some_and(|timeout| timeout <= 0) {
         return Err(Error::new(format!("{property}.timeout: must be greater than zero")));

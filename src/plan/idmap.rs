@@ -55,7 +55,8 @@ impl IdMaps {
 
 fn check(maps: &[IdMapping], property: &str) -> Result<()> {
     if maps.is_empty() {
-        return Err(Error::new(format!("{property}: user namespaces enabled, but no mapping found")));
+        return Err(Error::new(format!("{property}: user namespaces enabled, but no mapping found"))
+            .hint("map at least the container's id 0"));
     }
     if maps.len() > MOST {
         return Err(Error::new(format!("{property}: {} lines, and the kernel takes {MOST}", maps.len())));
@@ -76,7 +77,8 @@ fn check(maps: &[IdMapping], property: &str) -> Result<()> {
         )));
     }
     if !maps.iter().any(|map| map.container_id == 0) {
-        return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up")));
+        return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up"))
+            .hint("add a line with containerID 0"));
     }
     Ok(())
 }

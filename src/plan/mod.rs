@@ -7,6 +7,7 @@ mod builder;
 pub mod capability;
 mod cgroup_mount;
 mod describe;
+mod detail;
 mod device;
 pub mod exec;
 mod hooks;
@@ -32,6 +33,7 @@ use hilum_sys::namespace::Kind;
 
 pub use builder::Builder;
 pub use describe::describe;
+pub use detail::{detail, topic};
 pub use idmap::IdMaps;
 
 use crate::cgroup::Cgroup;
@@ -39,7 +41,7 @@ use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::spec::{Written, config::Spec};
-use namespace::Namespaces;
+use namespace::{Namespaces, Origin};
 
 /// What is asked for: the document, and what the command line and the host add to it.
 pub struct Request<'s> {
@@ -97,6 +99,7 @@ pub struct Plan<'a> {
     /// Stage one runs in a process of its own, which forks the container's first one.
     pub stage_one: bool,
     pub id_maps: Option<IdMaps>,
+    pub namespaces: Vec<(Kind, Origin)>,
     /// Whom the container's cgroup is given to.
     pub cgroup_owner: Option<u32>,
     /// For the message, should the child be killed for it.
@@ -141,6 +144,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
     }
     let cgroup_owner = cgroup_mount::owner(req.spec, &ns);
     let new_net = ns.is_new(Kind::Net);
+    let namespaces = ns.origins();
     let clone_kinds = enter_namespaces(&mut b, ns, offsets, 0);
     if req.new_keyring {
         b.part("process.selinuxLabel", |b| session_keyring(b, req));
@@ -155,6 +159,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
         clone_kinds,
         stage_one,
         id_maps,
+        namespaces,
         cgroup_owner,
         memory_limit: memory_limit(req.spec),
         conflicts: b.conflicts,
@@ -233,7 +238,7 @@ fn check(b: &mut Builder<'_>, spec: &Spec) {
 }
 
 fn unsupported(property: &str) -> Error {
-    Error::new(format!("{property}: not supported"))
+    Error::new(format!("{property}: not supported")).hint("remove it")
 }
 
 /// The lines of /proc/PID/timens_offsets (time_namespaces(7)).

@@ -45,17 +45,21 @@ pub fn plan<'a>(
     let target = clean(&mount.destination);
     let property = |field: &str| format!("mounts[{index}].{field}");
     if target == "/" {
-        return Err(Error::new(format!("{}: a mount on / would hide the root file system", property("destination"))));
+        return Err(Error::new(format!("{}: a mount on / would hide the root file system", property("destination")))
+            .hint("choose a destination below it; the root file system is root.path"));
     }
-    let mut options = options::parse(&mount.options)
-        .map_err(|name| Error::new(format!("{}: {name:?} is not supported", property("options"))))?;
+    let mut options = options::parse(&mount.options).map_err(|name| {
+        Error::new(format!("{}: {name:?} is not supported", property("options"))).hint("remove the option")
+    })?;
     for uncommon in [&mount.uid_mappings, &mount.gid_mappings] {
         if !uncommon.is_empty() {
-            return Err(Error::new(format!("{}: idmapped mounts are not supported", property("uidMappings"))));
+            return Err(Error::new(format!("{}: idmapped mounts are not supported", property("uidMappings")))
+                .hint("remove uidMappings and gidMappings"));
         }
     }
     if options.copy_up && mount.kind != "tmpfs" {
-        return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP)));
+        return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP))
+            .hint("remove the option, or mount a tmpfs"));
     }
     if let Some(shm) = req.shm.filter(|_| target == SHM) {
         // containerd mounts there twice, one over the other.
@@ -75,7 +79,10 @@ pub fn plan<'a>(
         return bind_mount(b, req, ns, mount, &options, &target, &property);
     }
     match (mount.kind.as_str(), owner_of(&mount.kind)) {
-        ("", _) => return Err(Error::new(format!("{}: missing", property("type")))),
+        ("", _) => {
+            return Err(Error::new(format!("{}: missing", property("type")))
+                .hint("name the file system, or add the option bind"));
+        }
         ("cgroup", _) => return cgroup_mount::plan(b, req, ns, &target, &options, remounts),
         // Only who owns the network namespace may mount a sysfs of it: the host's own, read-only, stands in.
         ("sysfs", Some(kind)) if !ns.owned_by_container(kind) => {
@@ -192,12 +199,14 @@ fn bind_mount(
     property: &dyn Fn(&str) -> String,
 ) -> Result<()> {
     if mount.source.is_empty() {
-        return Err(Error::new(format!("{}: missing", property("source"))));
+        return Err(Error::new(format!("{}: missing", property("source"))).hint("give the path that is to be bound"));
     }
     let source = req.bundle.join(&mount.source);
-    access(&source, rustix::fs::Access::EXISTS).at(&property("source"), &source)?;
+    let there = access(&source, rustix::fs::Access::EXISTS).at(&property("source"), &source);
+    there.map_err(|e| e.hint("make it, or remove the mount"))?;
     if let Some(data) = options.data.iter().find(|name| !options::is_superblock_flag(name)) {
-        return Err(Error::new(format!("{}: {data:?} is not an option of a bind mount", property("options"))));
+        return Err(Error::new(format!("{}: {data:?} is not an option of a bind mount", property("options")))
+            .hint("remove the option"));
     }
     let step = Step::Bind(Bind {
         source: bind_source(b, ns, &source, options.recursive, &property("source"))?,
@@ -240,10 +249,12 @@ fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -
             false => mount.kind == "proc",
         };
         if !is_proc {
-            return Err(Error::new(format!("{property}: \"/proc\" cannot be mounted because it is not of type proc")));
+            return Err(Error::new(format!("{property}: \"/proc\" cannot be mounted because it is not of type proc"))
+                .hint("mount proc there, or choose another destination"));
         }
     } else if target.starts_with("/proc/") && !PROC_BINDS.contains(&target) {
-        return Err(Error::new(format!("{property}: {target:?} cannot be mounted because it is inside /proc")));
+        return Err(Error::new(format!("{property}: {target:?} cannot be mounted because it is inside /proc"))
+            .hint("choose another destination"));
     }
     Ok(())
 }

@@ -130,6 +130,17 @@ fn merge(into: &mut Attr, attr: Attr) {
     into.clear = (into.clear & !attr.set) | attr.clear;
 }
 
+/// The other way round.
+pub fn propagation_name(flags: u32) -> &'static str {
+    PROPAGATION.iter().find(|(_, known)| *known == flags).map_or("", |(name, _)| name)
+}
+
+pub fn attribute_names(attr: Attr) -> Vec<&'static str> {
+    let set = ATTRS.iter().filter(|(_, set, _)| *set != 0 && attr.set & set == *set);
+    let cleared = ATTRS.iter().filter(|(_, set, clear)| *set == 0 && *clear != ATIME_MASK && attr.clear & clear != 0);
+    set.chain(cleared).map(|(name, ..)| *name).collect()
+}
+
 /// For `features`: every name above.
 pub fn names() -> Vec<String> {
     let attrs = ATTRS.iter().map(|(name, ..)| name.to_string());

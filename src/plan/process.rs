@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::spec::config::{self, Process};
 
 /// getrlimit(2); the numbers of x86, arm and most others.
-const RLIMITS: [&str; 16] = [
+pub(super) const RLIMITS: [&str; 16] = [
     "RLIMIT_CPU",
     "RLIMIT_FSIZE",
     "RLIMIT_DATA",
@@ -48,7 +48,8 @@ pub struct Subject<'s> {
 
 /// Everything behind pivot_root.
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
-    let process = || req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing"));
+    let process =
+        || req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing").hint("say what is to be executed"));
     let Some(process) = b.part("process", |_| process()) else { return };
     let home = || passwd::home(req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
     let subject = Subject {
@@ -121,15 +122,19 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Option<Step<'a
 
 fn check_args(args: &[String]) -> Result<()> {
     match args.first().map(String::as_str) {
-        None => Err(Error::new("process.args: must not be empty")),
-        Some("") => Err(Error::new("process.args[0]: exec: \"\": executable file not found in $PATH")),
+        None => Err(Error::new("process.args: must not be empty").hint("name the program")),
+        Some("") => {
+            Err(Error::new("process.args[0]: exec: \"\": executable file not found in $PATH").hint("name the program"))
+        }
         Some(_) => Ok(()),
     }
 }
 
 fn check_cwd(cwd: &str) -> Result<()> {
     if !cwd.starts_with('/') {
-        return Err(Error::new(format!("process.cwd: {cwd:?} is not an absolute path")));
+        return Err(
+            Error::new(format!("process.cwd: {cwd:?} is not an absolute path")).hint("give it from the container's /")
+        );
     }
     Ok(())
 }
@@ -219,9 +224,11 @@ fn refuse_unsupported(b: &mut Builder<'_>, process: &Process) {
 fn rlimit(b: &mut Builder<'_>, process: &Process, index: usize, limit: &config::Rlimit) -> Result<()> {
     let property = format!("process.rlimits[{index}]");
     let resource = RLIMITS.iter().position(|name| *name == limit.kind);
-    let resource = resource.ok_or_else(|| Error::new(format!("{property}.type: unknown limit {:?}", limit.kind)))?;
+    let resource = resource.ok_or_else(|| {
+        Error::new(format!("{property}.type: unknown limit {:?}", limit.kind)).hint("getrlimit(2) has their names")
+    })?;
     if process.rlimits.iter().take(index).any(|other| other.kind == limit.kind) {
-        return Err(Error::new(format!("{property}.type: {} is there twice", limit.kind)));
+        return Err(Error::new(format!("{property}.type: {} is there twice", limit.kind)).hint("remove one"));
     }
     if limit.soft > limit.hard {
         return Err(Error::new(format!(
@@ -252,7 +259,8 @@ fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) {
     }
     b.part("process.capabilities", |_| match effective & !permitted {
         0 => Ok(()),
-        _ => Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not")),
+        _ => Err(Error::new("process.capabilities.effective: holds what process.capabilities.permitted does not")
+            .hint("add it to permitted, or remove it")),
     });
     b.push(Step::BoundingSet { keep: bounding });
     b.part("process.user", |_| match setgroups_denied && !process.user.additional_gids.is_empty() {

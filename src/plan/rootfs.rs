@@ -141,17 +141,21 @@ fn working_directory(b: &mut Builder<'_>, spec: &config::Spec) -> Result<()> {
 
 /// root.path, against the bundle; it must be there and be a directory.
 pub fn locate(bundle: &Path, root: Option<&config::Root>) -> Result<PathBuf> {
-    let root = root.filter(|root| !root.path.is_empty()).ok_or_else(|| Error::new("root.path: missing"))?;
+    let root = root
+        .filter(|root| !root.path.is_empty())
+        .ok_or_else(|| Error::new("root.path: missing").hint("give the directory with the container's files"))?;
     if root.path.contains('\0') {
         return Err(Error::new("root.path: holds a NUL byte"));
     }
     let path = bundle.join(&root.path);
-    let real = std::fs::canonicalize(&path).at("root.path: rootfs", &path)?;
+    let real = std::fs::canonicalize(&path).at("root.path: rootfs", &path);
+    let real = real.map_err(|e| e.hint("make it, or give the directory with the container's files"))?;
     if !real.is_dir() {
         return Err(Error::new(format!("root.path: rootfs {} is not a directory", real.display())).path(real));
     }
     if real == Path::new("/") {
-        return Err(Error::new("root.path: the host's root directory cannot be a container's"));
+        return Err(Error::new("root.path: the host's root directory cannot be a container's")
+            .hint("give a directory with the container's files"));
     }
     Ok(real)
 }

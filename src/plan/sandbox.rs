@@ -31,6 +31,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     process::names(&mut names, spec, &ns);
     sysctl::plan(&mut names, spec, &ns);
     names.conflicts.check()?;
+    let namespaces = ns.origins();
 
     let mut b = Builder::new(arena);
     b.push(if req.unit { Step::Wait(Point::Cgroup) } else { Step::EnterCgroup });
@@ -61,6 +62,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
         clone_kinds,
         stage_one,
         id_maps,
+        namespaces,
         cgroup_owner: None,
         memory_limit: memory_limit(spec),
         conflicts: b.conflicts,

@@ -13,6 +13,7 @@ use std::io::{Read, Seek};
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, ScmpVersion};
 use rustix::fs::{MemfdFlags, memfd_create};
+use serde::Serialize;
 
 use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
@@ -103,7 +104,9 @@ fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
 
 fn lookup<T: Copy>(what: &str, table: &[(&'static str, T)], name: &str) -> Result<T> {
     let found = table.iter().find(|(known, _)| *known == name);
-    found.map(|(_, value)| *value).ok_or_else(|| Error::new(format!("unknown {what} {name:?}")))
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Error::new(format!("unknown {what} {name:?}")).hint("hilum features lists those that are known"))
 }
 
 pub fn known_actions() -> Vec<&'static str> {
@@ -154,6 +157,16 @@ pub struct Filter<'a> {
     unknown: Vec<&'a str>,
 }
 
+/// What a filter is, for people.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    pub default_action: &'static str,
+    pub rules: usize,
+    pub architectures: Vec<&'static str>,
+    pub flags: Vec<&'static str>,
+}
+
 #[derive(Debug)]
 struct Rule<'a> {
     name: &'a str,
@@ -188,7 +201,8 @@ fn default_action(config: &Seccomp) -> Result<ScmpAction> {
     let default = with_value(default, config.default_errno_ret).context("linux.seccomp.defaultErrnoRet")?;
     if default == ScmpAction::Notify {
         // The listener could not be handed over without one more system call, which would already wait for it.
-        return Err(Error::new("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action"));
+        return Err(Error::new("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action")
+            .hint("name the system calls in a rule"));
     }
     Ok(default)
 }
@@ -214,7 +228,8 @@ fn architectures(config: &Seccomp) -> Result<Vec<Arch>> {
 fn flags(config: &Seccomp) -> Result<u32> {
     let notify = config.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty());
     if notify && config.listener_path.is_empty() {
-        return Err(Error::new("linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY"));
+        return Err(Error::new("linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY")
+            .hint("give the path of the socket where the agent listens"));
     }
     let mut flags = if notify { NEW_LISTENER } else { 0 };
     if config.flags.is_none() {
@@ -284,6 +299,22 @@ impl<'a> Filter<'a> {
     /// Whether there will be a listener, to be handed to whom the profile names.
     pub fn notifies(&self) -> bool {
         self.flags & NEW_LISTENER != 0
+    }
+
+    /// As the profile names them: its default action, how many rules, architectures, flags.
+    pub fn summary(&self) -> Summary {
+        let name = |(name, _): &(&'static str, _)| *name;
+        let is_default = |action: &ScmpAction| std::mem::discriminant(action) == std::mem::discriminant(&self.default);
+        Summary {
+            default_action: ACTIONS
+                .iter()
+                .find(|(_, action)| is_default(action))
+                .map(|(name, _)| *name)
+                .unwrap_or_default(),
+            rules: self.rules.len(),
+            architectures: ARCHS.iter().filter(|(_, arch)| self.archs.contains(arch)).map(name).collect(),
+            flags: FLAGS.iter().filter(|(_, flag)| self.flags & flag != 0).map(|(name, _)| *name).collect(),
+        }
     }
 
     /// The names of system calls that libseccomp does not know, for the debug log: profiles are written for more

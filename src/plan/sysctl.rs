@@ -77,13 +77,14 @@ fn ns_of(path: &str) -> Option<Kind> {
 /// The kind of namespace that it belongs to.
 fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<Kind> {
     if path.split('/').any(|part| part == ".." || part.is_empty()) {
-        return Err(Error::new(format!("{property}: not the name of a sysctl")));
+        return Err(Error::new(format!("{property}: not the name of a sysctl")).hint("write it as sysctl(8) does"));
     }
     if path == "kernel/hostname" && !spec.hostname.is_empty() {
-        return Err(Error::new(format!("{property}: hostname says the same thing; give one of them")));
+        return Err(Error::new(format!("{property}: hostname says the same thing")).hint("give one of them"));
     }
     match ns_of(path) {
-        None => Err(Error::new(format!("{property}: is not in a separate kernel namespace"))),
+        None => Err(Error::new(format!("{property}: is not in a separate kernel namespace"))
+            .hint("remove it, or set it on the host")),
         Some(kind) if !ns.is_private(kind) => {
             Err(Error::new(format!("{property}: not allowed in the host's {} namespace", kind.spec_name()))
                 .hint(format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.spec_name())))

@@ -184,6 +184,10 @@ impl Container {
         self.verb("run", flags)
     }
 
+    pub fn plan_with(&self, flags: &[&str]) -> Out {
+        self.verb("plan", flags)
+    }
+
     pub fn create_with(&self, flags: &[&str]) -> Out {
         self.verb("create", flags)
     }

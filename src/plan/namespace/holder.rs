@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use hilum_sys::namespace::Kind;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
+use super::join::SANDBOX_GONE;
 use crate::error::{Context, Error, Result};
 use crate::log;
 use crate::proc::{Stat, wall_clock};
@@ -43,10 +44,12 @@ impl<'p> Holder<'p> {
         let stat = self.stat()?;
         let started = wall_clock(stat.start_time);
         match (start_time, written) {
-            (Some(expected), _) if stat.start_time != expected => Err(self.anothers(
-                &format!("{} ({} ticks after boot)", log::time(started), stat.start_time),
-                &format!("{} ({expected} ticks)", log::time(wall_clock(expected))),
-            )),
+            (Some(expected), _) if stat.start_time != expected => Err(self
+                .anothers(
+                    &format!("{} ({} ticks after boot)", log::time(started), stat.start_time),
+                    &format!("{} ({expected} ticks)", log::time(wall_clock(expected))),
+                )
+                .hint(SANDBOX_GONE)),
             (None, Some(written)) if written.is_before(started) => {
                 let at = log::time(written.at);
                 Err(self

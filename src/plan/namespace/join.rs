@@ -12,6 +12,8 @@ use super::holder::{Holder, pid_of};
 use crate::error::{Context, Error, Result, errno_text};
 use crate::spec::{Written, config};
 
+pub(super) const SANDBOX_GONE: &str = "start the sandbox anew, and write its paths to config.json anew";
+
 pub const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub(super) fn open_verified(
     let property = format!("linux.namespaces[{index}].path");
     let refuse = |why: String| Error::new(format!("{property}: {why}")).path(path);
     if !Path::new(path).is_absolute() {
-        return Err(refuse(format!("{path:?} is not an absolute path")));
+        return Err(refuse(format!("{path:?} is not an absolute path")).hint("give it from the host's /"));
     }
     let holder = Holder::find(path).map_err(|errno| not_there(path, errno, &property, None))?;
     let open = |flags: OFlags| {
@@ -64,12 +66,14 @@ pub(super) fn open_verified(
         return Err(refuse(format!(
             "{path} is of type {actual}, and linux.namespaces[{index}].type says {}",
             kind.spec_name()
-        )));
+        ))
+        .hint("correct the one or the other"));
     }
     let identity = Identity::of(ns.as_fd())?;
     let expect = entry.expect.unwrap_or_default();
     if let Some(expected) = expect.inode.filter(|expected| *expected != identity.ino) {
-        return Err(refuse(format!("sandbox gone: {path} is namespace {}, expected {expected}", identity.ino)));
+        return Err(refuse(format!("sandbox gone: {path} is namespace {}, expected {expected}", identity.ino))
+            .hint(SANDBOX_GONE));
     }
     if let Some(holder) = &holder {
         holder.verify(expect.start_time, written).map_err(|e| e.context(&property).path(path))?;
@@ -89,7 +93,8 @@ pub(super) fn open_verified(
     let owner = match owner {
         Ok(owner) => Identity::of(owner.as_fd())?,
         Err(Errno::PERM) => {
-            return Err(refuse(format!("{path} is owned by a user namespace that is neither this one nor below it")));
+            return Err(refuse(format!("{path} is owned by a user namespace that is neither this one nor below it"))
+                .hint("run hilum in that user namespace, or in one above it"));
         }
         Err(errno) => return Err(Error::from(errno).context(format!("{property}: {path}"))),
     };
@@ -105,7 +110,9 @@ fn check_expect(entry: &config::Namespace, index: usize) -> Result<()> {
             .hint(format!("give linux.namespaces[{index}].path, or remove expect")));
     }
     if expect.inode.is_none() && expect.start_time.is_none() {
-        return Err(Error::new(format!("{property}: has neither inode nor startTime")));
+        return Err(
+            Error::new(format!("{property}: has neither inode nor startTime")).hint("give one of them, or remove it")
+        );
     }
     if expect.start_time.is_some() && pid_of(&entry.path).is_none() {
         return Err(Error::new(format!("{property}.startTime: {} does not name a process", entry.path))
@@ -118,9 +125,9 @@ fn check_expect(entry: &config::Namespace, index: usize) -> Result<()> {
 fn not_there(path: &str, errno: Errno, property: &str, process: Option<&Holder<'_>>) -> Error {
     let error = Error::from(errno).context(format!("{property}: open {path}")).path(path);
     match (errno, pid_of(path)) {
-        (Errno::NOENT | Errno::SRCH, Some(pid)) if !process.is_some_and(Holder::is_alive) => {
-            error.replace(format!("{property}: sandbox gone: {path}: no process {pid} ({})", errno_text(errno)))
-        }
+        (Errno::NOENT | Errno::SRCH, Some(pid)) if !process.is_some_and(Holder::is_alive) => error
+            .replace(format!("{property}: sandbox gone: {path}: no process {pid} ({})", errno_text(errno)))
+            .hint(SANDBOX_GONE),
         _ => error,
     }
 }

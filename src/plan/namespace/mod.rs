@@ -43,6 +43,19 @@ pub struct Namespaces {
     refused: Vec<Kind>,
 }
 
+/// Where the container's namespace of a kind comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    New,
+    Joined {
+        path: String,
+        inode: u64,
+    },
+    Host,
+    /// What was asked for is refused.
+    Unknown,
+}
+
 impl Namespaces {
     /// `written`: when the list was, as far as that is known.
     pub fn plan(list: &[config::Namespace], written: Option<Written>, conflicts: &mut Conflicts) -> Self {
@@ -75,6 +88,16 @@ impl Namespaces {
     /// Whether the container's namespace of this kind is not the runtime's own.
     pub fn is_private(&self, kind: Kind) -> bool {
         self.is_new(kind) || self.join(kind).is_some() || self.refused.contains(&kind)
+    }
+
+    pub fn origins(&self) -> Vec<(Kind, Origin)> {
+        let origin = |kind| match self.join(kind) {
+            Some(join) => Origin::Joined { path: join.path.clone(), inode: join.identity.ino },
+            None if self.is_new(kind) => Origin::New,
+            None if self.refused.contains(&kind) => Origin::Unknown,
+            None => Origin::Host,
+        };
+        Kind::ALL.into_iter().map(|kind| (kind, origin(kind))).collect()
     }
 
     pub fn new_flags(&self, without: &[Kind]) -> u32 {
@@ -147,7 +170,8 @@ impl Namespaces {
             Ok(false) => Err(Error::new(format!(
                 "linux.namespaces[{}].path: sandbox gone: PID 1 of the pid namespace {} has ended",
                 join.index, join.path
-            ))),
+            ))
+            .hint(join::SANDBOX_GONE)),
             // Linux before 6.11 cannot say.
             Ok(true) | Err(_) => Ok(()),
         }
@@ -155,10 +179,11 @@ impl Namespaces {
 }
 
 fn kind_of(entry: &config::Namespace, index: usize, seen: &[Kind]) -> Result<Kind> {
-    let refuse = |why| Err(Error::new(format!("linux.namespaces[{index}].type: {why} {:?}", entry.kind)));
+    let refuse =
+        |why, hint| Err(Error::new(format!("linux.namespaces[{index}].type: {why} {:?}", entry.kind)).hint(hint));
     match Kind::ALL.into_iter().find(|kind| kind.spec_name() == entry.kind) {
-        None => refuse("unknown namespace"),
-        Some(kind) if seen.contains(&kind) => refuse("malformed spec file: duplicated ns"),
+        None => refuse("unknown namespace", "hilum features lists those that are known"),
+        Some(kind) if seen.contains(&kind) => refuse("malformed spec file: duplicated ns", "remove one of the two"),
         Some(kind) => Ok(kind),
     }
 }

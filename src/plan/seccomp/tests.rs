@@ -22,7 +22,7 @@ fn profile(json: serde_json::Value) -> Seccomp {
 }
 
 fn rejection(json: serde_json::Value) -> String {
-    strict(&profile(json)).unwrap_err().to_string()
+    strict(&profile(json)).unwrap_err().message()
 }
 
 fn compiled(json: serde_json::Value) -> Vec<u8> {
