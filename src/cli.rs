@@ -181,14 +181,16 @@ fn exec() -> Command {
 }
 
 fn ps() -> Command {
-    Command::new("ps").about("List the processes of a container").arg(format_option()).arg(id()).arg(
-        Arg::new("options")
-            .value_name("PS_OPTION")
-            .num_args(0..)
-            .trailing_var_arg(true)
-            .allow_hyphen_values(true)
-            .help("what ps(1) is given [default: -ef]"),
-    )
+    Command::new("ps").about("List the processes of a container").arg(format_option()).arg(id()).arg(ps_options())
+}
+
+fn ps_options() -> Arg {
+    Arg::new("options")
+        .value_name("PS_OPTION")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .help("what ps(1) is given [default: -ef]")
 }
 
 fn pause() -> Command {

@@ -32,6 +32,7 @@ mod ns;
 mod plan;
 mod pods;
 mod pods_ops;
+mod pods_seen;
 mod pods_update;
 mod process;
 mod refused;

@@ -17,6 +17,7 @@ mod stats;
 pub mod systemd;
 #[cfg(test)]
 mod tests;
+mod tree;
 pub mod update;
 mod v1;
 mod v2;
@@ -33,6 +34,7 @@ pub use oom::OomWatch;
 pub use process::Entry;
 pub use resources::{Missing, Write};
 pub use stats::Stats;
+pub use tree::Node;
 
 use crate::conflict::Conflicts;
 use crate::error::{Error, Result};

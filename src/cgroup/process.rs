@@ -58,7 +58,7 @@ impl Cgroup {
     }
 
     /// The hierarchy that is asked when one is enough.
-    fn main(&self) -> Option<&Directory> {
+    pub(super) fn main(&self) -> Option<&Directory> {
         self.v2().or_else(|| self.v1("devices")).or_else(|| self.owned().next())
     }
 

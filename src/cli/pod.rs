@@ -3,14 +3,27 @@
 use clap::{Arg, ArgAction, Command};
 
 use super::update::limits;
-use super::{flag, format_option, list_of, option, signal};
+use super::{flag, format_option, list_of, option, ps_options, signal};
 
 pub fn pod() -> Command {
     Command::new("pod")
         .about("Make pods: namespaces, a cgroup and a /dev/shm for several containers to share")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([create(), run(), ls(), update(), pause(), resume(), kill(), wait(), rm()])
+        .subcommands([
+            create(),
+            run(),
+            ls(),
+            inspect(),
+            ps(),
+            stats(),
+            update(),
+            pause(),
+            resume(),
+            kill(),
+            wait(),
+            rm(),
+        ])
 }
 
 fn name() -> Arg {
@@ -54,6 +67,25 @@ fn ls() -> Command {
         .visible_alias("list")
         .arg(format_option())
         .arg(flag("quiet", "print names only").short('q'))
+}
+
+fn inspect() -> Command {
+    Command::new("inspect")
+        .about("Show a pod: its limits, cgroups and processes, and who shares which namespaces")
+        .arg(format_option())
+        .arg(name())
+}
+
+fn ps() -> Command {
+    Command::new("ps").about("List the processes of a pod").arg(format_option()).arg(name()).arg(ps_options())
+}
+
+fn stats() -> Command {
+    Command::new("stats")
+        .about("Show what a pod uses, and each of its containers")
+        .arg(format_option())
+        .arg(option("interval", "DURATION", "show it again and again, such as 5s [default: once]"))
+        .arg(name())
 }
 
 fn update() -> Command {

@@ -79,7 +79,7 @@ impl Event<'_> {
 }
 
 /// As Go writes durations: `5s`, `1m30s`, `250ms`.
-fn interval(text: &str) -> Result<Duration> {
+pub fn interval(text: &str) -> Result<Duration> {
     let invalid = || Error::new(format!("invalid duration --interval {text:?}")).hint("write it as 5s, 1m30s or 250ms");
     let mut rest = text;
     let mut sum = 0.0;

@@ -20,6 +20,8 @@ const HOST_COLOUR: &str = "1;31";
 
 pub struct Matrix<'r> {
     pub host: &'r Namespaces,
+    /// Those of the pod that all rows are in.
+    pub pod: Option<&'r Namespaces>,
     /// Names, and where they are. Nowhere, for what does not run.
     pub rows: Vec<(&'r str, &'r Namespaces)>,
 }
@@ -30,6 +32,9 @@ enum Mark {
     /// The kernel does not say it to this user.
     Hidden,
     Host,
+    Pod,
+    /// Nobody else's here, in a pod.
+    Own,
     /// The n-th of its column, and whether others are in it.
     Letter {
         index: usize,
@@ -74,7 +79,10 @@ impl Matrix<'_> {
         // Each with its place in the order of appearance, and how often it is there.
         let mut seen = BTreeMap::<Namespace, (usize, usize)>::new();
         let host = self.host.get(kind);
-        for namespace in self.rows.iter().filter_map(|(_, of)| of.get(kind)).filter(|it| Some(*it) != host) {
+        let pod = self.pod.and_then(|pod| pod.get(kind));
+        for namespace in
+            self.rows.iter().filter_map(|(_, of)| of.get(kind)).filter(|it| ![host, pod].contains(&Some(*it)))
+        {
             let next = seen.len();
             seen.entry(namespace).or_insert((next, 0)).1 += 1;
         }
@@ -82,7 +90,9 @@ impl Matrix<'_> {
             None if host.is_none() || of.iter().next().is_none() => Mark::Nothing,
             None => Mark::Hidden,
             Some(namespace) => match seen.get(&namespace) {
+                None if Some(namespace) == pod => Mark::Pod,
                 None => Mark::Host,
+                Some((_, 1)) if self.pod.is_some() => Mark::Own,
                 Some((index, count)) => Mark::Letter { index: *index, shared: *count > 1 },
             },
         };
@@ -97,6 +107,8 @@ impl Mark {
             Mark::Nothing => ("-".into(), None),
             Mark::Hidden => ("?".into(), None),
             Mark::Host => ("host".into(), Some(HOST_COLOUR)),
+            Mark::Pod => ("pod".into(), COLOURS.first().copied()),
+            Mark::Own => ("own".into(), None),
             Mark::Letter { index, shared } => {
                 let colour = COLOURS.get(index % COLOURS.len()).copied();
                 (letters(*index), colour.filter(|_| *shared))
@@ -135,7 +147,7 @@ mod tests {
             ("sidecar", namespaces(4, &shared)),
         ];
         let rows: Vec<_> = rows.iter().map(|(name, of)| (*name, of)).collect();
-        let matrix = Matrix { host: &host, rows };
+        let matrix = Matrix { host: &host, pod: None, rows };
         let expected = "\
 ID       NET   IPC  UTS  PID  USER  TIME  CGROUP  MNT
 alone    a     a    a    a    host  a     a       a
@@ -153,12 +165,27 @@ sidecar  b     c    c    c    host  host  c       c
     }
 
     #[test]
+    fn in_a_pod_it_is_told_what_is_the_pods() {
+        let host = namespaces(1, &[]);
+        let pod: Namespaces = [(Kind::Net, Namespace::fake(7)), (Kind::User, Namespace::fake(1))].into_iter().collect();
+        let (app, peer) =
+            (namespaces(2, &[(Kind::Net, 7), (Kind::User, 1)]), namespaces(3, &[(Kind::Net, 7), (Kind::Ipc, 2)]));
+        let rows = vec![("app", &app), ("peer", &peer)];
+        let expected = "\
+ID    NET  IPC  UTS  PID  USER  TIME  CGROUP  MNT
+app   pod  a    own  own  pod   own   own     own
+peer  pod  a    own  own  own   own   own     own
+";
+        assert_eq!(Matrix { host: &host, pod: Some(&pod), rows }.table(false), expected);
+    }
+
+    #[test]
     fn a_line_has_80_columns_with_ids_of_any_length() {
         let host = namespaces(1, &[]);
         let long = ["a", "b", "cccccccccccc0", "cccccccccccc1"].map(|start| format!("{start:f<64}"));
         let mut rows: Vec<_> = long.iter().map(|id| (id.as_str(), &host)).collect();
         rows.push(("thirty-characters-are-in-full-", &host));
-        let shown = |rows: &[(&str, &Namespaces)]| Matrix { host: &host, rows: rows.to_vec() }.table(false);
+        let shown = |rows: &[(&str, &Namespaces)]| Matrix { host: &host, pod: None, rows: rows.to_vec() }.table(false);
         let some = shown(&[&rows[..2], &rows[4..]].concat());
         let first: Vec<_> = some.lines().filter_map(|line| line.split(' ').next()).collect();
         assert_eq!(first, ["ID", "afffffffffff", "bfffffffffff", "thirty-characters-are-in-full-"]);

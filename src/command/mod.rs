@@ -19,6 +19,7 @@ mod ps;
 mod resources;
 mod restore;
 mod run;
+mod show;
 mod spec;
 mod start;
 mod state;

@@ -1,7 +1,6 @@
 //! `ns`: who shares which namespaces with whom.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 use clap::ArgMatches;
@@ -9,6 +8,7 @@ use hilum_sys::namespace::Kind;
 use serde::Serialize;
 
 use super::matrix::Matrix;
+use super::show::colour;
 use super::{Global, list, text, texts};
 use crate::error::{Error, Result};
 use crate::state::{Namespace, Namespaces, State, missing, read};
@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         super::json(&rows)?
     } else {
         let rows = asked.iter().map(|(state, namespaces)| (state.id.as_str(), namespaces)).collect();
-        Matrix { host: &host, rows }.table(colour())
+        Matrix { host: &host, pod: None, rows }.table(colour())
     };
     super::print(&text)?;
     Ok(0)
@@ -50,11 +50,6 @@ fn absent(root: &Path, id: &str) -> Error {
     // With a `/` in it, it would be the path of something else.
     let broken = if id.contains('/') { None } else { read(&dir).err() };
     broken.unwrap_or_else(|| missing(&dir)).context(id)
-}
-
-/// On a terminal only, and not where <https://no-color.org> is heeded.
-fn colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stdout().is_terminal()
 }
 
 /// Which containers are in a namespace, for each that is not the host's.

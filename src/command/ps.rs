@@ -6,26 +6,37 @@ use clap::ArgMatches;
 
 use super::{Global, text, texts};
 use crate::error::{Context, Error, Result};
+use crate::state::State;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let state = super::state_of(global, args)?;
-    let mut pids = state.cgroup.pids()?;
-    if state.cgroup.directories.is_empty() {
-        // Without a cgroup (rootless), the first process is what is known.
-        pids.extend(state.process.filter(|process| process.is_alive()).map(|process| process.pid));
-    }
+    let pids = pids(&state)?;
     let text = if text(args, "format") == Some("json") {
         // As runc's encoder writes an empty list.
         let list = if pids.is_empty() { Ok("null".into()) } else { serde_json::to_string(&pids) };
         list.map_err(|e| Error::new(e.to_string()))? + "\n"
     } else {
-        table(&texts(args, "options"), &pids)?
+        let (heading, lines) = ask(&texts(args, "options"), &pids)?;
+        std::iter::once(heading)
+            .chain(lines.into_iter().map(|(_, line)| line))
+            .flat_map(|line| [line, "\n".into()])
+            .collect()
     };
     super::print(&text)?;
     Ok(0)
 }
 
-fn table(options: &[String], pids: &[i32]) -> Result<String> {
+pub fn pids(state: &State) -> Result<Vec<i32>> {
+    let mut pids = state.cgroup.pids()?;
+    if state.cgroup.directories.is_empty() {
+        // Without a cgroup (rootless), the first process is what is known.
+        pids.extend(state.process.filter(|process| process.is_alive()).map(|process| process.pid));
+    }
+    Ok(pids)
+}
+
+/// What ps(1) says of these processes: its heading, and a line for each.
+pub fn ask(options: &[String], pids: &[i32]) -> Result<(String, Vec<(i32, String)>)> {
     let default = ["-ef".to_string()];
     let options = if options.is_empty() { &default } else { options };
     let output = Command::new("ps").args(options).stderr(Stdio::piped()).output().map_err(|e| {
@@ -40,16 +51,13 @@ fn table(options: &[String], pids: &[i32]) -> Result<String> {
 }
 
 /// The heading, and the lines whose PID is one of these.
-fn select(output: &str, pids: &[i32]) -> Result<String> {
+fn select(output: &str, pids: &[i32]) -> Result<(String, Vec<(i32, String)>)> {
     let mut lines = output.lines();
     let heading = lines.next().unwrap_or_default();
     let column = heading.split_whitespace().position(|name| name == "PID");
     let column = column.ok_or_else(|| Error::new("couldn't find PID field in ps output"))?;
-    let listed = |line: &&str| {
-        let pid = line.split_whitespace().nth(column).and_then(|pid| pid.parse().ok());
-        pid.is_some_and(|pid| pids.contains(&pid))
-    };
-    Ok(std::iter::once(heading).chain(lines.filter(listed)).flat_map(|line| [line, "\n"]).collect())
+    let pid = |line: &str| line.split_whitespace().nth(column)?.parse().ok().filter(|pid| pids.contains(pid));
+    Ok((heading.into(), lines.filter_map(|line| Some((pid(line)?, line.to_string()))).collect()))
 }
 
 #[cfg(test)]
@@ -59,7 +67,8 @@ mod tests {
     #[test]
     fn the_column_of_the_heading_decides() {
         let output = "UID   PID  PPID CMD\nroot    7     1 a 9\nroot    9     7 b 7\n";
-        assert_eq!(select(output, &[9, 30]).unwrap(), "UID   PID  PPID CMD\nroot    9     7 b 7\n");
+        let expected = ("UID   PID  PPID CMD".to_string(), vec![(9, "root    9     7 b 7".to_string())]);
+        assert_eq!(select(output, &[9, 30]).unwrap(), expected);
         assert!(select("CMD\na\n", &[1]).is_err());
     }
 }

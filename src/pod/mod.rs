@@ -9,6 +9,7 @@ mod manifest;
 mod member;
 mod pin;
 mod remove;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use make::{Wish, make};
 pub use manifest::{Manifest, Wanted};
 pub use member::{Flags, Membership};
 pub use remove::remove_directory;
+pub use usage::{Amount, PodUsage, Usage};
 
 use crate::cgroup::Cgroup;
 use crate::cni::Attachment;
@@ -108,9 +110,16 @@ impl Pods {
     pub fn load(&self, name: &str, access: Access) -> Result<(Locked, Pod)> {
         match self.open(name, access)? {
             (dir, Some(pod)) if pod.ready => Ok((dir, pod)),
-            _ => Err(Error::new(format!("pod {name} is half-made: its creation was killed"))
-                .path(self.0.join(name))
-                .hint(format!("hilum pod rm -f {name} removes it"))),
+            _ => Err(self.half_made(name)),
+        }
+    }
+
+    /// As it is at this moment, where there must be one.
+    pub fn look(&self, name: &str) -> Result<Pod> {
+        match self.read(name)? {
+            Some(pod) => Ok(pod),
+            None if self.0.join(name).is_dir() => Err(self.half_made(name)),
+            None => Err(self.missing(name)),
         }
     }
 
@@ -136,6 +145,12 @@ impl Pods {
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(members)
+    }
+
+    fn half_made(&self, name: &str) -> Error {
+        Error::new(format!("pod {name} is half-made: its creation was killed"))
+            .path(self.0.join(name))
+            .hint(format!("hilum pod rm -f {name} removes it"))
     }
 
     fn missing(&self, name: &str) -> Error {

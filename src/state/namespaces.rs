@@ -1,6 +1,7 @@
 //! Which namespaces a process is in, as the kernel says it.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use hilum_sys::namespace::Kind;
 use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
@@ -45,6 +46,11 @@ impl Namespaces {
         Ok(process.is_alive().then_some(found))
     }
 
+    /// Those that are mounted in a pod's directory, under the same names as in a process's.
+    pub fn pinned(pod: &Path) -> Result<Self> {
+        Self::below(&directory(pod).at("open", pod)?)
+    }
+
     fn below(proc: &OwnedFd) -> Result<Self> {
         let mut found = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL {
@@ -73,7 +79,7 @@ impl FromIterator<(Kind, Namespace)> for Namespaces {
     }
 }
 
-fn directory(path: &str) -> std::result::Result<OwnedFd, Errno> {
+fn directory(path: impl rustix::path::Arg) -> std::result::Result<OwnedFd, Errno> {
     open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 

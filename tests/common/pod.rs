@@ -56,7 +56,12 @@ impl Pod {
         self.call(&[&["pod", verb], args, &[&self.name]].concat())
     }
 
-    /// What `pod VERB ARGS… --format json` prints.
+    /// What `pod VERB ARGS… NAME --format json` prints.
+    #[track_caller]
+    pub fn json(&self, verb: &str, args: &[&str]) -> Value {
+        self.json_of(verb, &[args, &[&self.name]].concat())
+    }
+
     #[track_caller]
     pub fn json_of(&self, verb: &str, args: &[&str]) -> Value {
         let out = self.call(&[&["pod", verb], args, &["--format", "json"]].concat()).ok();

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Cgroup, Version, file};
+use super::{Cgroup, Directory, Version, file};
 
 #[derive(Debug, Default, Serialize)]
 pub struct Stats {
@@ -173,6 +173,13 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Cgroup {
+    /// Whether the memory of the cgroups below counts for this one: in v1 that could be chosen before Linux 5.11.
+    pub fn counts_memory_below(&self) -> bool {
+        let v1 = |d: &&Directory| d.version == Version::V1 && d.controllers.iter().any(|c| c == "memory");
+        let own = self.directories.iter().find(v1).and_then(|d| Dir(&d.path).text("memory.use_hierarchy"));
+        own.is_none_or(|text| text.trim() != "0")
+    }
+
     /// What the kernel counts for this cgroup. A file that is not there, as its controller is not, counts nothing.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();

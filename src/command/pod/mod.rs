@@ -1,11 +1,14 @@
 //! `hilum pod`: one file per command.
 
 mod create;
+mod inspect;
 mod kill;
 mod ls;
 mod pause;
+mod ps;
 mod rm;
 mod run;
+mod stats;
 mod update;
 mod wait;
 
@@ -17,8 +20,11 @@ use crate::error::{Error, Result};
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     match args.subcommand() {
         Some(("create", args)) => create::run(global, args),
+        Some(("inspect", args)) => inspect::run(global, args),
         Some(("kill", args)) => kill::run(global, args),
         Some(("ls", args)) => ls::run(global, args),
+        Some(("ps", args)) => ps::run(global, args),
+        Some(("stats", args)) => stats::run(global, args),
         Some(("pause", args)) => pause::pause(global, args),
         Some(("resume", args)) => pause::resume(global, args),
         Some(("rm", args)) => rm::run(global, args),

@@ -8,12 +8,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::pod_name;
 use crate::command::Global;
 use crate::error::{Context, Result};
-use crate::state::Access;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let name = pod_name(args)?;
-    // There must be one; to wait for it is no reason to keep others from it.
-    drop(global.pods.load(name, Access::Shared)?);
+    global.pods.look(name)?;
     while let Some(running) = running(global, name)? {
         // One after the other; and then those that were added meanwhile.
         rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&running, PollFlags::IN)], None)).context("poll")?;
