@@ -198,13 +198,18 @@ fn stats_at_intervals_say_how_much_of_a_processor_it_is() {
     let out = pod.path().parent().unwrap().join("stats");
     let mut command = pod.command(&["pod", "stats", "--interval", "300ms", "--format", "json", &pod.name]);
     let watch = Helper(command.stdout(std::fs::File::create(&out).unwrap()).spawn().unwrap());
-    eventually("three lines", || read(&out).lines().count() >= 3);
-    for line in read(&out).lines().take(3) {
-        let stats: Value = serde_json::from_str(line).unwrap();
-        let percent = stats["pod"]["cpuPercent"].as_f64().unwrap();
-        // A tenth of it on a host that is busy; and not much more than its limit.
-        assert!((2.0..90.0).contains(&percent), "{line}");
-        assert_eq!(stats["containers"][&busy.id]["cpuPercent"].as_f64().map(|of| of > 2.0), Some(true), "{line}");
+    let lines = || -> Vec<Value> {
+        let text = read(&out);
+        let whole = text.lines().take(text.matches('\n').count());
+        whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    // On a busy host it may have to wait for its turn: not every line has all of its part.
+    let percent = |stats: &Value| stats["pod"]["cpuPercent"].as_f64().unwrap();
+    eventually("a tenth of its part, twice", || lines().iter().filter(|stats| percent(stats) >= 5.0).count() >= 2);
+    for stats in lines() {
+        assert!(percent(&stats) < 90.0, "not much more than its limit: {stats}");
+        let of_busy = stats["containers"][&busy.id]["cpuPercent"].as_f64().unwrap();
+        assert!((of_busy - percent(&stats)).abs() < 20.0, "all of it is the container's: {stats}");
     }
     // It ends with the pod.
     pod.verb("rm", &["-f"]).ok();
