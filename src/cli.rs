@@ -107,6 +107,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("kill", kill),
     ("delete", delete),
     ("list", list),
+    ("gc", gc),
     ("ns", ns),
     ("plan", plan),
     ("spec", spec),
@@ -310,6 +311,10 @@ fn plan() -> Command {
     let command = Command::new("plan").about("Show what create would do, and all that would keep it from that");
     let format = option("format", "FORMAT", "text or json [default: text]").short('f').value_parser(["text", "json"]);
     planning(command).arg(format).arg(id)
+}
+
+fn gc() -> Command {
+    Command::new("gc").about("Remove what commands that were killed have left of containers and pods")
 }
 
 fn spec() -> Command {

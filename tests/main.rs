@@ -31,6 +31,7 @@ mod notify;
 mod ns;
 mod plan;
 mod pods;
+mod pods_gc;
 mod pods_ops;
 mod pods_seen;
 mod pods_update;

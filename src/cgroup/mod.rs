@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use device::Rules;
 pub use host::{Host, host_is_unified};
 pub use oom::OomWatch;
+pub use parent::{labelled, remove_if_empty};
 pub use process::Entry;
 pub use resources::{Missing, Write};
 pub use stats::Stats;

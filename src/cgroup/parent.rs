@@ -1,12 +1,52 @@
 //! A pod's cgroup: the parent of its containers'.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 
 use super::create::{Made, inherit};
-use super::{Cgroup, Directory};
+use super::host::{Host, Place};
+use super::remove::remove_tree;
+use super::{Cgroup, Directory, Version};
 use crate::error::{Context, Error, Result};
 
+/// The pods of one parent, each with the directory that it was labelled with; those without a label are left out.
+pub fn labelled(host: &Host, parent: &str) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    for directory in host.directories(&Place::parse(&format!("/{parent}"), "")?, true)? {
+        for entry in std::fs::read_dir(&directory.path).into_iter().flatten().flatten() {
+            let mut label = [0; 4096];
+            if let Ok(length) = getxattr(entry.path(), label_name(directory.version), &mut label) {
+                let label = String::from_utf8_lossy(label.get(..length).unwrap_or_default()).into_owned();
+                found.push((entry.path(), label));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether it is gone now: not if there is a process in it, or below it.
+pub fn remove_if_empty(path: &Path) -> bool {
+    remove_tree(path).is_ok()
+}
+
+/// Extended attributes of users are for v2 alone.
+fn label_name(version: Version) -> &'static str {
+    match version {
+        Version::V1 => "trusted.hilum.pod",
+        Version::V2 => "user.hilum.pod",
+    }
+}
+
 impl Cgroup {
+    /// Says of an empty cgroup whose it is. Of use to `gc` only: where it cannot be said, nothing is removed.
+    pub fn label(&self, pod: &Path) {
+        for directory in self.directories.iter().filter(|_| self.unit.is_none()) {
+            let value = pod.as_os_str().as_encoded_bytes();
+            let _ = setxattr(&directory.path, label_name(directory.version), value, XattrFlags::empty());
+        }
+    }
+
     /// linux.cgroupsPath for a container in this cgroup, whose own choice keeps its last part.
     pub fn path_below(&self, given: &str, id: &str) -> Result<String> {
         if let Some(unit) = &self.unit {

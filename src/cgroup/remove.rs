@@ -91,7 +91,7 @@ impl Directory {
     }
 }
 
-fn remove_tree(path: &Path) -> rustix::io::Result<()> {
+pub(super) fn remove_tree(path: &Path) -> rustix::io::Result<()> {
     match rmdir(path) {
         Err(Errno::BUSY) => {}
         result => return result,

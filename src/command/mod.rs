@@ -7,6 +7,7 @@ mod delete;
 mod events;
 mod exec;
 mod features;
+mod gc;
 mod kill;
 mod list;
 mod matrix;
@@ -96,6 +97,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("kill", args)) => kill::run(&global, args),
         Some(("delete", args)) => delete::run(&global, args),
         Some(("list", args)) => list::run(&global, args),
+        Some(("gc", _)) => gc::run(&global),
         Some(("ns", args)) => ns::run(&global, args),
         Some(("plan", args)) => plan::run(&global, args),
         Some(("spec", args)) => spec::run(args),

@@ -103,6 +103,7 @@ impl Making<'_> {
         pin::prepare(self.dir.path())?;
         self.cgroup.create()?;
         self.pod.cgroup = self.cgroup.cgroup.clone();
+        self.pod.cgroup.label(self.dir.path());
         self.dir.save(FILE, &self.pod)?;
         if let Some(size) = self.pod.shm_size {
             pin::mount_shm(self.dir.path(), size)?;

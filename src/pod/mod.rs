@@ -3,6 +3,7 @@
 //! A pod is a directory: `pod.json` says what it is, `ns/` has a bind mount of each of its namespaces, `private/shm/` is
 //! what its containers see at /dev/shm, and `containers/` has a link to the state of each of them, which may be under any `--root`.
 
+mod gc;
 mod join;
 mod make;
 mod manifest;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use hilum_sys::namespace::Kind;
 use serde::{Deserialize, Serialize};
 
+pub use gc::collect_container;
 pub use join::parse_kind;
 pub use make::{Wish, make};
 pub use manifest::{Manifest, Wanted};

@@ -15,6 +15,8 @@ impl Pod {
     /// With all that is in its cgroup. The states of its containers are the caller's to remove, before. With `force` also if
     /// the network cannot be told.
     pub fn remove(&self, dir: Locked, force: bool) -> Result<()> {
+        // Who finds it half-removed can see that, and go on.
+        dir.save(FILE, &Pod { ready: false, ..self.clone() })?;
         self.end_reaper()?;
         if self.cgroup.exists() {
             self.cgroup.signal_all(Signal::KILL)?;

@@ -19,6 +19,9 @@ const LARGEST: u64 = 64 << 20;
 /// A creation with slow hooks is over by then.
 const LOCK_BOUND: Duration = Duration::from_secs(30);
 
+/// Behind the name of a file that is being written.
+const ASIDE: &str = ".new";
+
 /// Locked until this is dropped.
 #[derive(Debug)]
 pub struct Locked {
@@ -36,25 +39,56 @@ pub enum Access {
 impl Locked {
     /// Makes the directory. `None`: there is one.
     pub fn create(path: PathBuf) -> Result<Option<Self>> {
-        match fs::DirBuilder::new().mode(0o711).create(&path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
-            Err(e) => return Err(e).at("create", path),
+        loop {
+            match fs::DirBuilder::new().mode(0o711).create(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(e) => return Err(e).at("create", path),
+            }
+            let made = Self::open(path.clone(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(&path)))?;
+            // Before it was locked, `gc` may have taken it for what a killed command has left.
+            if made.is_some() {
+                return Ok(made);
+            }
         }
-        let made = Self::open(path.clone(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(&path)))?;
-        made.ok_or_else(|| Error::new(format!("{}: removed by another command", path.display()))).map(Some)
     }
 
     /// `None`: there is no such directory, or there was one until a moment ago.
     pub fn open(path: PathBuf, access: Access) -> Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = match open(&path, flags, Mode::empty()) {
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-            other => other.at("open", &path)?,
-        };
-        let it = Self { path, lock };
+        let Some(it) = Self::find(path)? else { return Ok(None) };
         it.wait(access)?;
         Ok(it.is_there()?.then_some(it))
+    }
+
+    /// The same, if no command is at work on it.
+    pub fn seize(path: PathBuf) -> Result<Option<Self>> {
+        let Some(it) = Self::find(path)? else { return Ok(None) };
+        match flock(&it.lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(it.is_there()?.then_some(it)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno).at("lock", &it.path),
+        }
+    }
+
+    /// Not locked yet.
+    fn find(path: PathBuf) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match open(&path, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            other => other.at("open", &path).map(|lock| Some(Self { path, lock })),
+        }
+    }
+
+    /// Whether nothing is in it but these, and what `save` leaves beside them when it is killed.
+    pub fn holds_only(&self, names: &[&str]) -> Result<bool> {
+        for entry in fs::read_dir(&self.path).at("read", &self.path)? {
+            let name = entry.at("read", &self.path)?.file_name();
+            let name = name.to_string_lossy();
+            if !names.contains(&name.strip_suffix(ASIDE).unwrap_or(&name)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub fn path(&self) -> &Path {
@@ -135,7 +169,7 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
 /// A file that appears whole, under its name, or not at all: a reader sees the old content or the new one.
 pub fn write_aside(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
+    aside.push(ASIDE);
     let aside = PathBuf::from(aside);
     let written = fs::OpenOptions::new()
         .write(true)

@@ -112,6 +112,11 @@ impl Pod {
         serde_json::from_str(&read(&self.path().join("pod.json"))).unwrap()
     }
 
+    /// The same, where it may not be there.
+    pub fn document_or_null(&self) -> Value {
+        if self.path().join("pod.json").exists() { self.document() } else { Value::Null }
+    }
+
     /// `net:[4026531840]`, as `ns` says it of a process, for what is pinned. `kind` as in /proc/PID/ns.
     pub fn ns(&self, kind: &str) -> String {
         use std::os::unix::fs::MetadataExt as _;

@@ -1,0 +1,33 @@
+//! `gc`: removes what commands that were killed have left.
+
+use crate::cgroup::Host;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::pod::collect_container;
+use crate::state::entries;
+
+use super::{Global, print};
+
+pub fn run(global: &Global) -> Result<u8> {
+    let mut failed = None;
+    let mut tell = |what: Result<Vec<String>>| -> Result<()> {
+        match what {
+            Ok(removed) => removed.iter().try_for_each(|what| print(&format!("removed {what}\n"))),
+            // One thing that cannot be removed is no reason to keep the others.
+            Err(error) => {
+                let earlier: Option<Error> = failed.replace(error);
+                earlier.iter().for_each(|error| log::complain(&error.to_string()));
+                Ok(())
+            }
+        }
+    };
+    for name in global.pods.names()? {
+        tell(global.pods.collect(&name).map_err(|e| e.context(format!("pod {name}"))))?;
+    }
+    for id in entries(&global.root)?.iter().filter(|id| global.root.join(id) != global.pods.0) {
+        let removed = collect_container(&global.root, id).map_err(|e| e.context(format!("container {id}")));
+        tell(removed.map(|what| what.into_iter().collect()))?;
+    }
+    tell(global.pods.collect_cgroups(&Host::detect()?))?;
+    failed.map_or(Ok(0), Err)
+}
