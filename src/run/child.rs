@@ -120,12 +120,20 @@ impl<'p> Child<'p> {
                 Said::Failed { step, errno, detail } => {
                     return Err(failure::step(self.plan.steps.get(step), errno, &detail));
                 }
-                Said::Executing | Said::Nothing => {
-                    return Err(failure::silent(self.plan, self.progress.step(), wait(&self.pidfd)));
-                }
+                Said::Executing | Said::Nothing => return Err(self.ended_silently()),
                 said => return Ok(said),
             }
         }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd.as_fd()), options).is_ok_and(|status| status.is_some())
+    }
+
+    /// Waits for its end, and says what it was doing.
+    pub fn ended_silently(&self) -> Error {
+        failure::silent(self.plan, self.progress.step(), wait(&self.pidfd))
     }
 
     /// The child of our child has us as its parent (CLONE_PARENT): its pid cannot be reused before we have waited for it.

@@ -51,11 +51,17 @@ impl Sandbox<'_> {
             }
             child.channel().go()?;
         }
-        ready(&self.cgroup.cgroup, self.systemd.as_deref_mut(), child.pid())?;
-        child.channel().go()?;
+        let pinned = ready(&self.cgroup.cgroup, self.systemd.as_deref_mut(), child.pid());
+        let pinned = pinned.and_then(|()| child.channel().go());
+        // Then what failed is only what there is nobody for any more.
+        if pinned.is_err() && child.has_ended() {
+            return Err(child.ended_silently());
+        }
+        pinned?;
         // It closes the channel when it has nothing more to say: to end, or to reap.
         match child.channel().next()? {
-            Said::Nothing if self.reaps => {}
+            Said::Nothing if self.reaps && !child.has_ended() => {}
+            Said::Nothing if self.reaps => return Err(child.ended_silently()),
             Said::Nothing => drop(child::wait(child.pidfd())),
             Said::Failed { step, errno, detail } => {
                 return Err(failure::step(self.plan.steps.get(step), errno, &detail));
