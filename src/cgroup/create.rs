@@ -112,7 +112,13 @@ impl Plan {
         if !self.enable.is_empty() && directory.version == Version::V2 {
             self.enable_above(directory, made)?;
         }
-        if !made.mkdir(path, &directory.mount).at("mkdir", path)? {
+        let before = made.0.len();
+        let is_new = made.mkdir(path, &directory.mount).at("mkdir", path)?;
+        // Meanwhile another command may have removed the one above, which was empty: the new one has no controllers yet.
+        if !self.enable.is_empty() && directory.version == Version::V2 && made.0.len() > before + 1 {
+            self.enable_above(directory, made)?;
+        }
+        if !is_new {
             directory.refuse_if_used()?;
             // Otherwise the failure would come too late to do without it.
             let procs = path.join("cgroup.procs");
