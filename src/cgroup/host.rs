@@ -97,6 +97,13 @@ impl Host {
         Ok(directories)
     }
 
+    /// Removes the cgroup of that name at the root of each hierarchy, unless there is something in it.
+    pub fn remove_if_empty(&self, name: &str) {
+        for hierarchy in &self.hierarchies {
+            let _ = rustix::fs::rmdir(hierarchy.mount.join(name));
+        }
+    }
+
     /// The directory of a cgroup that systemd names, on a host with v2 alone.
     pub(super) fn unified_directory(&self, cgroup: &Path) -> Result<Directory> {
         let Some(hierarchy) = self.hierarchies.first().filter(|_| self.is_unified()) else {

@@ -72,15 +72,6 @@ impl Cgroup {
         self.directories.iter().any(Directory::is_v1_cpuset)
     }
 
-    /// Removes what this cgroup is in, if it has that name, and is empty now.
-    pub fn remove_parent(&self, name: &str) {
-        for parent in self.directories.iter().filter_map(|directory| directory.path.parent()) {
-            if parent.file_name().is_some_and(|it| it == name) {
-                let _ = rustix::fs::rmdir(parent);
-            }
-        }
-    }
-
     /// A cgroup below this one for the process, which is moved there. Controllers are not handed down: that is for a
     /// container to do, when this cgroup has no process of its own any more.
     pub fn split_off(&self, name: &str, pid: i32) -> Result<Cgroup> {

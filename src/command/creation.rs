@@ -89,7 +89,7 @@ fn carry_out(
     let planned = request.cgroup.cloned().unwrap_or_default();
     let (new_keyring, pod) = (request.new_keyring, membership.pod());
     let mut state = State { new_keyring, pod, ..new_state(request.id, bundle, planned) };
-    let container = Container::create(&global.root, &state)?;
+    let container = Container::create(&global.root, request.id)?;
     let creation = Creation {
         plan: &plan,
         document: &bundle.document.text,
@@ -107,15 +107,12 @@ fn carry_out(
         agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
         hooks_ran: false,
     };
-    let prepared = request.notify_dir.as_deref().map_or(Ok(()), notify::prepare);
-    let prepared = prepared.and_then(|()| membership.enroll(request.id, &global.root.join(request.id)));
+    let entered = container.enter(creation.state);
+    let prepared = entered.and_then(|()| request.notify_dir.as_deref().map_or(Ok(()), notify::prepare));
     match prepared.and_then(|()| creation.create()) {
         Ok(created) => Ok(Made { container, state, created }),
         Err(error) => {
-            if let Some(pod) = &state.pod {
-                let _ = std::fs::remove_file(pod.link(request.id));
-            }
-            if let Err(e) = container.remove() {
+            if let Err(e) = container.remove(request.id, state.pod.as_ref()) {
                 log::warn(&format!("undo: {e}"));
             }
             Err(error)

@@ -16,7 +16,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let Some(state) = state else {
         // The creation was killed before it could do anything but take the id.
         if force {
-            container.remove()?;
+            container.remove(id, None)?;
             return Ok(0);
         }
         return Err(half_made(&global.root.join(id)));

@@ -9,21 +9,18 @@ use clap::ArgMatches;
 use super::{Global, Systemd, in_user_namespace, text};
 use crate::cgroup::{self, Driver, systemd};
 use crate::conflict::Conflicts;
-use crate::error::{Context, Error, Result};
-use crate::log;
+use crate::error::{Context, Result};
 use crate::plan::seccomp::{self, Filter};
 use crate::plan::{Plan, Request, SecurityModules, plan, rootfs};
 use crate::pod::{Flags, Membership};
 use crate::run::{idmap, notify};
 use crate::spec::{self, Document, config::Spec};
+use crate::{log, state};
 
 /// The id, if it is still to be had.
 pub fn new_id<'a>(global: &Global, args: &'a ArgMatches) -> Result<&'a str> {
     let id = super::id(args)?;
-    let path = global.root.join(id);
-    if path.exists() {
-        return Err(Error::new("container with given ID already exists").path(path));
-    }
+    state::refuse_taken(&global.root, id)?;
     Ok(id)
 }
 

@@ -71,7 +71,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     let Surroundings { mut systemd, mut cgroup } = surroundings;
     prepare_root(&global.root)?;
     let mut state = new_state(id, &bundle, cgroup.cgroup.clone());
-    let container = Container::create(&global.root, &state)?;
+    let container = Container::create(&global.root, id)?;
     let restore = Restore {
         checkpoint: &checkpoint,
         spec,
@@ -85,10 +85,10 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
         console,
         hooks_ran: false,
     };
-    match restore.restore().context("restore") {
+    match container.enter(restore.state).and_then(|()| restore.restore().context("restore")) {
         Ok(restored) => Ok(Made { container, state, restored }),
         Err(error) => {
-            if let Err(e) = container.remove() {
+            if let Err(e) = container.remove(id, None) {
                 log::warn(&format!("undo: {e}"));
             }
             Err(error)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CONTAINERS, FILE, Member, PARENT, PRIVATE, Pods, ROOT, pin, remove_directory};
+use super::{CONTAINERS, FILE, Member, PARENT, PRIVATE, Phase, Pods, ROOT, pin, remove_directory};
 use crate::cgroup::{self, Host};
 use crate::error::{Context, Result};
 use crate::run::destroy;
@@ -14,7 +14,7 @@ impl Pods {
         let Some(dir) = Locked::seize(self.0.join(name))? else { return Ok(Vec::new()) };
         let what = vec![format!("pod {name}, half-made or half-removed ({})", dir.path().display())];
         match self.read(name)? {
-            Some(pod) if pod.ready => {
+            Some(pod) if pod.phase == Phase::Ready => {
                 // Locked, it gets no new container meanwhile: one that is not made is not being made.
                 let members = self.members(name)?;
                 let removed = members.iter().map(|member| self.collect_member(name, member));
@@ -59,7 +59,7 @@ pub fn collect_container(root: &Path, id: &str) -> Result<Option<String>> {
     let what = format!("container {id}, half-made ({})", container.path().display());
     match state {
         Some(state) if state.process.is_none() => destroy(container, &state).map(|()| Some(what)),
-        None if container.holds_only_ours()? => container.remove().map(|()| Some(what)),
+        None if container.holds_only_ours()? => container.remove(id, None).map(|()| Some(what)),
         _ => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use bumpalo::Bump;
 use hilum_sys::namespace::Kind;
 
-use super::{FILE, Pod, Pods, ROOT, Reaper, pin};
+use super::{FILE, Phase, Pod, Pods, ROOT, Reaper, pin};
 use crate::cgroup::{self, Driver, Host, systemd};
 use crate::cni::{Network, conf_dirs};
 use crate::error::{Context, Error, Result};
@@ -65,7 +65,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     let mut pod = Pod {
         name: wish.name,
         created: log::now(),
-        ready: false,
+        phase: Phase::Creating,
         spec: wish.spec,
         namespaces: Default::default(),
         cgroup: cgroup.cgroup.clone(),
@@ -75,7 +75,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     };
     state::prepare_root(&pods.0)?;
     let taken = || Error::new(format!("pod {} exists already", pod.name)).path(&path);
-    let dir = Locked::create(path.clone())?.ok_or_else(taken)?;
+    let dir = Locked::create(&path, FILE)?.ok_or_else(taken)?;
     let rootless = wish.rootless;
     let making = Making { dir: &dir, pod: &mut pod, plan: &plan, cgroup: &mut cgroup, systemd, host, rootless };
     match making.make() {
@@ -110,9 +110,11 @@ impl Making<'_> {
         }
         self.sandbox()?;
         if let Some(network) = &mut self.pod.network {
+            // A plugin may outlive us, and is not to do its work behind the back of a `pod rm`.
+            let _lent = self.dir.lend()?;
             network.add(&pin::path(self.dir.path(), Kind::Net))?;
         }
-        self.pod.ready = true;
+        self.pod.phase = Phase::Ready;
         self.dir.save(FILE, &self.pod)
     }
 

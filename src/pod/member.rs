@@ -2,7 +2,7 @@
 //! or by an annotation where the caller is a client that has no such option.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hilum_sys::namespace::Kind;
@@ -109,24 +109,6 @@ impl Membership {
 
     pub fn pod(&self) -> Option<PodOf> {
         self.pod.as_ref().map(|(dir, pod)| PodOf { name: pod.name.clone(), dir: dir.path().into() })
-    }
-
-    /// Makes the container one of the pod's.
-    pub fn enroll(&self, id: &str, state: &Path) -> Result<()> {
-        let Some(pod) = self.pod() else { return Ok(()) };
-        let link = pod.link(id);
-        loop {
-            match symlink(state, &link) {
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-                other => return other.at("link", &link),
-            }
-            // Left by a command that was killed, or of a container under another root.
-            let other = std::fs::read_link(&link).at("read", &link)?;
-            if other != state && other.exists() {
-                return Err(Error::new(format!("pod {} has a container {id} already", pod.name)).path(other));
-            }
-            std::fs::remove_file(&link).at("remove", &link)?;
-        }
     }
 }
 

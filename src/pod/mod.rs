@@ -47,8 +47,7 @@ const ROOT: &str = "root";
 pub struct Pod {
     pub name: String,
     pub created: String,
-    /// All is made. Otherwise a command is at work on it, or was killed while it was.
-    pub ready: bool,
+    pub phase: Phase,
     /// What was asked for, in the terms of config.json: names, namespaces, id maps, sysctls, limits.
     pub spec: Spec,
     /// The inode of each namespace, by the name that it has under /proc/PID/ns.
@@ -61,6 +60,15 @@ pub struct Pod {
     /// What CNI plugins are told when the pod goes; there before they are told anything.
     #[serde(default)]
     pub network: Option<Attachment>,
+}
+
+/// How far it is. Unless it is ready, a command is at work on it, or was killed while it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Creating,
+    Ready,
+    Removing,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,17 +118,20 @@ impl Pods {
 
     /// The same, where it must be whole.
     pub fn load(&self, name: &str, access: Access) -> Result<(Locked, Pod)> {
-        match self.open(name, access)? {
-            (dir, Some(pod)) if pod.ready => Ok((dir, pod)),
-            _ => Err(self.half_made(name)),
-        }
+        let (dir, pod) = self.open(name, access)?;
+        let what = match pod {
+            Some(pod) if pod.phase == Phase::Ready => return Ok((dir, pod)),
+            Some(pod) if pod.phase == Phase::Removing => "half-removed: its removal failed, or was killed",
+            _ => "half-made: its creation was killed",
+        };
+        Err(self.not_whole(name, what))
     }
 
     /// As it is at this moment, where there must be one.
     pub fn look(&self, name: &str) -> Result<Pod> {
         match self.read(name)? {
             Some(pod) => Ok(pod),
-            None if self.0.join(name).is_dir() => Err(self.half_made(name)),
+            None if self.0.join(name).is_dir() => Err(self.not_whole(name, "half-made: its creation was killed")),
             None => Err(self.missing(name)),
         }
     }
@@ -141,16 +152,18 @@ impl Pods {
                 other => other.at("read", &link)?,
             };
             let id = link.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let state = state::read(&dir)?;
             // An id may have been used again, for a container of no pod or of another.
-            let state = state::read(&dir)?.filter(|state| state.pod.as_ref().is_some_and(|it| it.dir == pod));
-            members.push(Member { id, dir, state });
+            if state.as_ref().is_none_or(|state| state.pod.as_ref().is_some_and(|it| it.dir == pod)) {
+                members.push(Member { id, dir, state });
+            }
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(members)
     }
 
-    fn half_made(&self, name: &str) -> Error {
-        Error::new(format!("pod {name} is half-made: its creation was killed"))
+    fn not_whole(&self, name: &str, what: &str) -> Error {
+        Error::new(format!("pod {name} is {what}"))
             .path(self.0.join(name))
             .hint(format!("hilum pod rm -f {name} removes it"))
     }
@@ -166,7 +179,7 @@ pub struct Member {
     pub id: String,
     /// The directory of its state.
     pub dir: PathBuf,
-    /// None: it was never made, or is gone, and its link has stayed.
+    /// None: a command was killed before it made it, or when it was gone already, and its link has stayed.
     pub state: Option<State>,
 }
 
@@ -183,8 +196,10 @@ impl Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// A command is at work on it, or was killed while it was.
+    /// A command makes it, or was killed while it did.
     Creating,
+    /// A command removes it, or was killed while it did, or failed.
+    Removing,
     /// No container of it runs.
     Ready,
     Running,
@@ -197,6 +212,7 @@ impl Status {
     pub fn name(self) -> &'static str {
         match self {
             Status::Creating => "creating",
+            Status::Removing => "removing",
             Status::Ready => "ready",
             Status::Running => "running",
             Status::Paused => "paused",
@@ -207,7 +223,10 @@ impl Status {
 
 /// What is so now: asked of the kernel, never remembered.
 pub fn status(pod: Option<&Pod>, members: &[Member]) -> Status {
-    let Some(pod) = pod.filter(|pod| pod.ready) else { return Status::Creating };
+    let Some(pod) = pod.filter(|pod| pod.phase != Phase::Creating) else { return Status::Creating };
+    if pod.phase == Phase::Removing {
+        return Status::Removing;
+    }
     if pod.reaper.as_ref().is_some_and(|reaper| !reaper.process.is_alive()) {
         return Status::Broken;
     }

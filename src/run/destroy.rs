@@ -23,11 +23,7 @@ pub fn destroy(container: Container, state: &State) -> Result<()> {
         state.cgroup.remove()?;
     }
     run_poststop(state);
-    if let Some(pod) = &state.pod {
-        // The pod may be gone already.
-        let _ = std::fs::remove_file(pod.link(&state.id));
-    }
-    container.remove()
+    container.remove(&state.id, state.pod.as_ref())
 }
 
 fn end_process(state: &State) -> Result<()> {

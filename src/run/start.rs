@@ -10,10 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use super::channel::{Channel, Said};
 use super::{failure, hooks, inner_pid, out_of_turn};
 use crate::error::{Context, Error, Result};
-use crate::state::{State, Status, StepNames};
-
-/// The name of the socket at which a created container's process waits.
-const START_SOCKET: &str = "start.sock";
+use crate::state::{START_SOCKET, State, Status, StepNames};
 
 /// Bound through the directory's descriptor: the path of a state directory may be longer than a socket's may be.
 pub fn listen_in(dir: &Path) -> Result<OwnedFd> {

@@ -4,12 +4,14 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use super::State;
 use super::locked::{Access, Locked, load, write_aside};
+use super::{PodOf, State};
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::{self, config::Spec};
 
 const FILE: &str = "state.json";
+/// Where a created container waits for `start`.
+pub const START_SOCKET: &str = "start.sock";
 /// config.json as it was when the container was created, with what `update` has changed since. The bundle's own may be
 /// edited meanwhile, and has no effect any more (runtime.md, "Lifecycle").
 const DOCUMENT: &str = "config.json";
@@ -27,13 +29,17 @@ pub fn prepare_root(root: &Path) -> Result<()> {
 pub struct Container(Locked);
 
 impl Container {
-    /// Takes the id. With the state already in it: who finds the directory finds what has to be undone.
-    pub fn create(root: &Path, state: &State) -> Result<Self> {
-        let path = root.join(&state.id);
-        let taken = || Error::new("container with given ID already exists").path(&path);
-        let it = Self(Locked::create(path.clone())?.ok_or_else(taken)?);
-        it.save(state).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
-        Ok(it)
+    /// Takes the id, which the caller is to `enter` next.
+    pub fn create(root: &Path, id: &str) -> Result<Self> {
+        let path = root.join(id);
+        Locked::create(&path, FILE)?.ok_or_else(|| taken(&path)).map(Self)
+    }
+
+    /// Before anything is made: who finds the state finds what has to be undone. Its pod knows it before, and forgets it
+    /// after: as long as there is a state, there is a way to it.
+    pub fn enter(&self, state: &State) -> Result<()> {
+        state.pod.as_ref().map_or(Ok(()), |pod| pod.enroll(&state.id, self.path()))?;
+        self.save(state)
     }
 
     /// The container's state, for as long as no other command changes it. `None`: a directory without a state, which a
@@ -87,9 +93,28 @@ impl Container {
         self.0.relock()
     }
 
-    pub fn remove(self) -> Result<()> {
-        self.0.remove(&[DOCUMENT, FILE])
+    /// With its place in the pod, if it has one. The state comes last of the files.
+    pub fn remove(self, id: &str, pod: Option<&PodOf>) -> Result<()> {
+        for name in [DOCUMENT, START_SOCKET, FILE] {
+            let _ = fs::remove_file(self.path().join(name));
+        }
+        if let Some(pod) = pod {
+            pod.forget(id, self.path());
+        }
+        self.0.remove()
     }
+}
+
+/// To be asked early; it is `Container::create` that takes an id.
+pub fn refuse_taken(root: &Path, id: &str) -> Result<()> {
+    match root.join(id).join(FILE).exists() {
+        true => Err(taken(&root.join(id))),
+        false => Ok(()),
+    }
+}
+
+fn taken(path: &Path) -> Error {
+    Error::new("container with given ID already exists").path(path)
 }
 
 pub fn missing(path: &Path) -> Error {

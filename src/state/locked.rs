@@ -1,7 +1,7 @@
 //! A directory that stands for something (a container, a pod), and whose lock serialises the commands on it.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,6 @@ use crate::error::{Context, Error, Result};
 const LARGEST: u64 = 64 << 20;
 /// A creation with slow hooks is over by then.
 const LOCK_BOUND: Duration = Duration::from_secs(30);
-
 /// Behind the name of a file that is being written.
 const ASIDE: &str = ".new";
 
@@ -37,45 +36,46 @@ pub enum Access {
 }
 
 impl Locked {
-    /// Makes the directory. `None`: there is one.
-    pub fn create(path: PathBuf) -> Result<Option<Self>> {
+    /// Makes the directory. `None`: there is one, as the file in it shows that `save` will write.
+    ///
+    /// One without that file is what is left of a command that was killed in its first or last moments. It is nobody's, and
+    /// makes room.
+    pub fn create(path: &Path, file: &str) -> Result<Option<Self>> {
         loop {
-            match fs::DirBuilder::new().mode(0o711).create(&path) {
+            match fs::DirBuilder::new().mode(0o711).create(path) {
                 Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => match remove_leftover(path, file)? {
+                    true => continue,
+                    false => return Ok(None),
+                },
                 Err(e) => return Err(e).at("create", path),
             }
-            let made = Self::open(path.clone(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(&path)))?;
-            // Before it was locked, `gc` may have taken it for what a killed command has left.
-            if made.is_some() {
-                return Ok(made);
+            let made = Self::open(path.into(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(path)))?;
+            // In the moment before it was locked, another command may have taken it for a leftover.
+            if let Some(made) = made {
+                return Ok((!path.join(file).exists()).then_some(made));
             }
         }
     }
 
     /// `None`: there is no such directory, or there was one until a moment ago.
     pub fn open(path: PathBuf, access: Access) -> Result<Option<Self>> {
-        let Some(it) = Self::find(path)? else { return Ok(None) };
+        let Some(it) = Self::unlocked(path)? else { return Ok(None) };
         it.wait(access)?;
         Ok(it.is_there()?.then_some(it))
     }
 
     /// The same, if no command is at work on it.
     pub fn seize(path: PathBuf) -> Result<Option<Self>> {
-        let Some(it) = Self::find(path)? else { return Ok(None) };
-        match flock(&it.lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(it.is_there()?.then_some(it)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(errno).at("lock", &it.path),
-        }
+        let Some(it) = Self::unlocked(path)? else { return Ok(None) };
+        Ok((it.try_lock(Access::Exclusive)? && it.is_there()?).then_some(it))
     }
 
-    /// Not locked yet.
-    fn find(path: PathBuf) -> Result<Option<Self>> {
+    fn unlocked(path: PathBuf) -> Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match open(&path, flags, Mode::empty()) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-            other => other.at("open", &path).map(|lock| Some(Self { path, lock })),
+            other => Ok(Some(Self { lock: other.at("open", &path)?, path })),
         }
     }
 
@@ -95,6 +95,12 @@ impl Locked {
         &self.path
     }
 
+    /// For as long as this is there, programs that are started get the lock as well: should we be killed, it is held until
+    /// they have ended.
+    pub fn lend(&self) -> Result<OwnedFd> {
+        rustix::io::dup(&self.lock).at("lend the lock of", &self.path)
+    }
+
     /// Lets other commands have their turn.
     pub fn unlock(&self) -> Result<()> {
         flock(&self.lock, FlockOperation::Unlock).at("unlock", &self.path)
@@ -111,11 +117,8 @@ impl Locked {
         write_aside(&self.path.join(name), &text, 0o600)
     }
 
-    /// With the files that are expected in it, so that there is seldom a need to look for others.
-    pub fn remove(self, files: &[&str]) -> Result<()> {
-        for name in files {
-            let _ = fs::remove_file(self.path.join(name));
-        }
+    /// To be called without the files that are expected in it, so that there is seldom a need to look for others.
+    pub fn remove(self) -> Result<()> {
         match fs::remove_dir(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(&self.path),
             other => other,
@@ -130,47 +133,74 @@ impl Locked {
 
     /// Another command may be at work: for a moment, or in a hook for as long as that takes. Nobody waits without a bound.
     fn wait(&self, access: Access) -> Result<()> {
-        let operation = match access {
-            Access::Exclusive => FlockOperation::NonBlockingLockExclusive,
-            Access::Shared => FlockOperation::NonBlockingLockShared,
-        };
-        let path = &self.path;
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
-        loop {
-            match flock(&self.lock, operation) {
-                Ok(()) => return Ok(()),
-                Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_BOUND => {}
-                Err(Errno::INTR) => continue,
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::new(format!("{}: another command is at work on it", path.display()))
-                        .path(path)
-                        .hint(format!("it has not ended in {LOCK_BOUND:?}; a hook may hang")));
-                }
-                Err(errno) => return Err(errno).at("lock", path),
+        while !self.try_lock(access)? {
+            if start.elapsed() >= LOCK_BOUND {
+                return Err(Error::new(format!("{}: another command is at work on it", self.path.display()))
+                    .path(&self.path)
+                    .hint(format!("it has not ended in {LOCK_BOUND:?}; a hook or a CNI plugin may hang")));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         }
+        Ok(())
     }
+
+    /// False: another command has it.
+    fn try_lock(&self, access: Access) -> Result<bool> {
+        let operation = match access {
+            Access::Exclusive => FlockOperation::NonBlockingLockExclusive,
+            Access::Shared => FlockOperation::NonBlockingLockShared,
+        };
+        match rustix::io::retry_on_intr(|| flock(&self.lock, operation)) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno).at("lock", &self.path),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Said, and not only closed: what a program has started that it was lent to may be there for long.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// False: it is in use, or something else is there.
+fn remove_leftover(path: &Path, file: &str) -> Result<bool> {
+    let Some(left) = (match path.join(file).exists() {
+        true => return Ok(false),
+        false => Locked::unlocked(path.into())?,
+    }) else {
+        return Ok(fs::symlink_metadata(path).is_err());
+    };
+    if !left.try_lock(Access::Exclusive)? || path.join(file).exists() {
+        return Ok(false);
+    }
+    let _ = fs::remove_file(aside(&path.join(file)));
+    Ok(fs::remove_dir(path).is_ok())
 }
 
 /// What `save` wrote, without waiting for a command that is at work. `None`: there is no such file.
 pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
-    let text = match fs::metadata(file) {
+    // Opened once: it may be replaced or removed at any moment.
+    let mut opened = match fs::File::open(file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).at("read", file),
-        Ok(meta) if meta.len() > LARGEST => return Err(Error::new(format!("{}: too large", file.display()))),
-        Ok(_) => fs::read(file).at("read", file)?,
+        other => other.at("read", file)?,
     };
+    if opened.metadata().at("read", file)?.len() > LARGEST {
+        return Err(Error::new(format!("{}: too large", file.display())));
+    }
+    let mut text = Vec::new();
+    opened.read_to_end(&mut text).at("read", file)?;
     serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", file).map(Some)
 }
 
 /// A file that appears whole, under its name, or not at all: a reader sees the old content or the new one.
 pub fn write_aside(path: &Path, text: &[u8], mode: u32) -> Result<()> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(ASIDE);
-    let aside = PathBuf::from(aside);
+    let aside = aside(path);
     let written = fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -180,6 +210,12 @@ pub fn write_aside(path: &Path, text: &[u8], mode: u32) -> Result<()> {
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&aside, path));
     written.inspect_err(|_| drop(fs::remove_file(&aside))).at("write", path)
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(ASIDE);
+    aside.into()
 }
 
 /// The names of the directories in a directory, sorted; none if it is not there.

@@ -4,6 +4,7 @@
 mod dir;
 mod locked;
 mod namespaces;
+mod pod;
 mod process;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use dir::{Container, document, document_text, half_made, make_sticky, missing, prepare_root, read};
+pub use dir::{
+    Container, START_SOCKET, document, document_text, half_made, make_sticky, missing, prepare_root, read, refuse_taken,
+};
 pub use locked::{Access, Locked, entries, load, write_aside};
 pub use namespaces::{Namespace, Namespaces};
+pub use pod::PodOf;
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
@@ -52,20 +56,6 @@ pub struct State {
     /// The pod that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodOf>,
-}
-
-/// A pod, and its directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PodOf {
-    pub name: String,
-    pub dir: PathBuf,
-}
-
-impl PodOf {
-    /// Where it has a link to the state of each of its containers.
-    pub fn link(&self, id: &str) -> PathBuf {
-        self.dir.join("containers").join(id)
-    }
 }
 
 /// The steps that are left when a container is created, by name, and the number of the first.

@@ -34,7 +34,7 @@ pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
         return Err(Error::new(format!("it has containers that are not stopped: {}", running.join(", ")))
             .hint("stop them, or use pod rm --force"));
     }
-    for member in members.iter().filter(|member| member.state.is_some()) {
+    for member in &members {
         let Some(root) = member.dir.parent() else { continue };
         let (container, state) = match Container::open(root, &member.id) {
             Err(e) if e.kind() == Kind::NotFound => continue,
@@ -48,7 +48,9 @@ pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
                 }
                 destroy(container, &state)?;
             }
-            _ => {}
+            Some(_) => {}
+            // A command was killed before it made it, or when it was gone already.
+            None => container.remove(&member.id, None)?,
         }
     }
     match pod {
