@@ -3,7 +3,6 @@
 
 use crate::common::*;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,18 +12,8 @@ const MOST: u32 = 60;
 /// The command with something done to its calls: `sendto:signal=KILL:when=2`. `follow`: its children's calls, too.
 fn tampered(c: &Container, args: &[&str], inject: &str, follow: bool) -> Out {
     c.write_config();
-    let mut command = c.host.command(Path::new("strace"));
-    if follow {
-        command.arg("-f");
-    }
-    command
-        .args(["-qq", "-o", "/dev/null", "-e", &format!("inject={inject}")])
-        .arg(program())
-        .arg("--root")
-        .arg(c.root())
-        .args(args)
-        .arg(&c.id)
-        .current_dir(c.bundle());
+    let mut command = strace(c.host, inject, follow);
+    command.arg(program()).arg("--root").arg(c.root()).args(args).arg(&c.id).current_dir(c.bundle());
     c.finish_call(command, Stdio::null())
 }
 

@@ -204,6 +204,7 @@ fn a_container_is_known_to_its_pod_whatever_its_root() {
     assert!(!same.root().join(&same.id).exists());
     same.id = "nobody".into();
     assert_eq!(a.status(), "running");
+    assert_eq!(ls(&pod)["running"], 2);
     a.finish();
     assert_eq!(ls(&pod)["containers"], 1);
     pod.verb("rm", &["-f"]).ok();

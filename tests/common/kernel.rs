@@ -135,6 +135,19 @@ fn find_dirs(dir: &Path, text: &str, depth: u32, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether it runs no more: it is a zombie, or PID 1 of a pid namespace, which is one only after all others there are gone.
+pub fn has_ended(pid: u32) -> bool {
+    const PF_EXITING: u64 = 4;
+    let stat = read(&proc(pid, "stat"));
+    let rest: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
+    match rest[..] {
+        [state, _, _, _, _, _, flags, ..] => {
+            state == "Z" || flags.parse::<u64>().is_ok_and(|flags| flags & PF_EXITING != 0)
+        }
+        _ => true,
+    }
+}
+
 /// All that a container, with the things of its test in `dir`, has left on the host.
 pub fn leftovers(id: &str, dir: &Path, root: &Path) -> Vec<String> {
     let mut left: Vec<String> = cgroups_named(id).iter().map(|p| format!("cgroup {}", p.display())).collect();
@@ -150,7 +163,7 @@ pub fn leftovers(id: &str, dir: &Path, root: &Path) -> Vec<String> {
             continue;
         };
         // A zombie waits for its parent, which may be the init of a pid namespace that reaps nothing.
-        if read(&proc.join("stat")).rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z')) {
+        if has_ended(pid) {
             continue;
         }
         let cmdline = read(&proc.join("cmdline")).replace('\0', " ");

@@ -7,6 +7,7 @@ mod namespaces;
 mod pod;
 mod session;
 mod sockets;
+mod strace;
 
 pub use host::*;
 pub use kernel::*;
@@ -14,6 +15,7 @@ pub use pod::*;
 pub use serde_json::{Value, json};
 pub use session::Session;
 pub use sockets::*;
+pub use strace::*;
 
 use std::cell::Cell;
 use std::fs::{self, File};

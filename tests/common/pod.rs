@@ -89,9 +89,21 @@ impl Pod {
     }
 
     pub fn call(&self, args: &[&str]) -> Out {
+        self.finish_call(self.command(args))
+    }
+
+    /// With something done to the calls of the command: `mount:error=EPERM:when=2`.
+    pub fn tampered(&self, command: &Command, inject: &str) -> Out {
+        let mut tampered = strace(Host::plain(), inject, false);
+        tampered.arg(command.get_program()).args(command.get_args());
+        tampered.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.finish_call(tampered)
+    }
+
+    /// Runs a command within the time limit.
+    pub fn finish_call(&self, mut command: Command) -> Out {
         let n = self.calls.replace(self.calls.get() + 1);
         let (out, err) = (self.dir.path().join(format!("stdout.{n}")), self.dir.path().join(format!("stderr.{n}")));
-        let mut command = self.command(args);
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let code = wait_within(&mut command.spawn().unwrap(), LIMIT, &format!("{command:?}"));
         Out { code, stdout: read(&out), stderr: read(&err) }
