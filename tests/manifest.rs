@@ -148,7 +148,9 @@ fn a_failure_in_the_middle_leaves_nothing() {
         ),
         (
             |b, pod, text| {
-                fs::create_dir_all(pod.root().join(b.id(1))).unwrap();
+                let taken = pod.root().join(b.id(1));
+                fs::create_dir_all(&taken).unwrap();
+                fs::write(taken.join("state.json"), "{}").unwrap();
                 text.into()
             },
             "container with given ID already exists",

@@ -15,11 +15,6 @@ fn killed(pod: &Pod, args: &[&str], call: &str, n: u32) -> bool {
     wait_within(&mut command.spawn().unwrap(), LIMIT, "a command that is killed") == 137
 }
 
-fn has_strace() -> bool {
-    let there = std::process::Command::new("strace").arg("-V").output().is_ok_and(|out| out.status.success());
-    there || skip("no strace")
-}
-
 /// The runtime killed at a call of each kind that makes or removes something: gc leaves nothing, and the name is free.
 #[test]
 fn what_a_killed_command_leaves_of_a_pod_is_removed() {
@@ -43,7 +38,7 @@ fn what_a_killed_command_leaves_of_a_pod_is_removed() {
                 }
                 kills += 1;
                 // One that it came to nothing with, or not yet to anything, is still a pod.
-                let whole = pod.path().exists() && pod.document_or_null()["ready"] == true;
+                let whole = pod.path().exists() && pod.document_or_null()["phase"] == "ready";
                 let out = pod.call(&["gc"]).ok();
                 assert_eq!(pod.path().exists(), whole, "{verb} {call} {n}: {}", out.stdout);
                 if whole {

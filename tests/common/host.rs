@@ -43,12 +43,6 @@ pub fn skip(why: &str) -> bool {
     false
 }
 
-pub fn has_strace() -> bool {
-    let works =
-        Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success());
-    works || skip("strace is not installed, or may not trace")
-}
-
 /// How often to repeat a test of a race: seldom by default, often with HILUM_TEST_LONG.
 pub fn rounds(short: u32, long: u32) -> u32 {
     if std::env::var_os("HILUM_TEST_LONG").is_some() { long } else { short }
