@@ -65,20 +65,7 @@ impl<'c> Update<'c> {
     /// Refuses limits that are exceeded already: v1 would refuse some of them half-way, and v2 would kill.
     pub fn refuse_exceeded(&self) -> Result<()> {
         for write in self.steps.iter().filter(|step| step.way == Way::Lower).map(|step| &step.write) {
-            let read = |name: &str| file::read(&write.directory.join(name)).ok()?.trim().parse::<u64>().ok();
-            let (what, usage) = match write.file.as_str() {
-                "pids.max" => ("processes", read("pids.current").map(|usage| (usage, 0))),
-                "memory.max" => ("bytes", read("memory.current").map(|usage| (usage, page_cache(write)))),
-                "memory.limit_in_bytes" => {
-                    ("bytes", read("memory.usage_in_bytes").map(|usage| (usage, page_cache(write))))
-                }
-                "memory.memsw.limit_in_bytes" => {
-                    ("bytes", read("memory.memsw.usage_in_bytes").map(|usage| (usage, page_cache(write))))
-                }
-                _ => continue,
-            };
-            let Some((usage, cache)) = usage else { continue };
-            let used = usage.saturating_sub(cache);
+            let Some(InUse { what, used, cache }) = InUse::of(write) else { continue };
             if amount(&write.value) < used {
                 let cached = if cache > 0 { format!(", beside {cache} of page cache") } else { String::new() };
                 return Err(Error::new(format!(
@@ -159,8 +146,16 @@ impl Done<'_> {
             }
         }
         let mut writer = Writer::default();
-        let failed: Vec<&Write> =
-            old.iter().rev().map(|(_, write)| write).filter(|write| write.run(&mut writer).is_err()).collect();
+        let exceeded = |write: &Write| InUse::of(write).is_some_and(|it| amount(&write.value) < it.used);
+        let mut failed = Vec::new();
+        for write in old.iter().rev().map(|(_, write)| write) {
+            // v2 would kill for it.
+            if exceeded(write) {
+                log::warn(&format!("undo: {write}: not done, as more is in use by now"));
+            } else if write.run(&mut writer).is_err() {
+                failed.push(write);
+            }
+        }
         for write in failed {
             if let Err(error) = write.explain(write.run(&mut writer)) {
                 log::warn(&format!("undo: {error}"));
@@ -260,6 +255,29 @@ fn share_of(text: &str) -> f64 {
 /// The largest number is what has no limit.
 fn amount(text: &str) -> u64 {
     text.trim().parse().unwrap_or(u64::MAX)
+}
+
+/// What is in use of what a file limits.
+struct InUse {
+    what: &'static str,
+    used: u64,
+    /// Beside that: memory that the kernel takes back when it has to.
+    cache: u64,
+}
+
+impl InUse {
+    fn of(write: &Write) -> Option<Self> {
+        let (what, usage) = match write.file.as_str() {
+            "pids.max" => ("processes", "pids.current"),
+            "memory.max" => ("bytes", "memory.current"),
+            "memory.limit_in_bytes" => ("bytes", "memory.usage_in_bytes"),
+            "memory.memsw.limit_in_bytes" => ("bytes", "memory.memsw.usage_in_bytes"),
+            _ => return None,
+        };
+        let usage: u64 = file::read(&write.directory.join(usage)).ok()?.trim().parse().ok()?;
+        let cache = if what == "bytes" { page_cache(write) } else { 0 };
+        Some(Self { what, used: usage.saturating_sub(cache), cache })
+    }
 }
 
 /// What the kernel can drop: pages of files, that no swap is needed for.
@@ -377,6 +395,28 @@ mod tests {
             let now = fs::read_to_string(top.path().join(name).join("memory.limit_in_bytes")).unwrap();
             assert_eq!(now.get(..3), Some("100"), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_undone() {
+        let top = tempfile::tempdir().unwrap();
+        let files = [
+            ("memory.limit_in_bytes", "100\n"),
+            ("memory.usage_in_bytes", "90\n"),
+            ("memory.stat", "total_active_file 30\n"),
+        ];
+        let cgroup = cgroup(top.path(), "app", &files);
+        let limit =
+            |limit: u64| Update::new(&cgroup, "app", &resources(json!({ "memory": { "limit": limit } }))).unwrap();
+        let error = limit(59).refuse_exceeded().unwrap_err().to_string();
+        assert!(error.contains("60 bytes are in use, beside 30 of page cache, and the limit would be 59"), "{error}");
+        limit(60).refuse_exceeded().unwrap();
+        let file = |name: &str| top.path().join("app").join(name);
+        let updates = [limit(200)];
+        let done = apply(None, &updates).unwrap();
+        fs::write(file("memory.usage_in_bytes"), "190\n").unwrap();
+        done.undo();
+        assert_eq!(fs::read_to_string(file("memory.limit_in_bytes")).unwrap().trim(), "200");
     }
 
     #[test]
