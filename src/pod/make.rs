@@ -135,7 +135,10 @@ impl Making<'_> {
                 let process = Identity::of(pid)?;
                 let own = match (&mut reaper_unit, manager) {
                     (Some(unit), Some(manager)) => {
+                        // With a process in the slice itself, its controllers cannot be handed down to a scope.
+                        let aside = pod.cgroup.split_off("making", pid)?;
                         unit.start_unit(manager, pid)?;
+                        aside.remove()?;
                         unit.cgroup.clone()
                     }
                     _ => pod.cgroup.split_off("reaper", pid).context("the reaper's cgroup")?,
