@@ -213,6 +213,8 @@ fn survives(what: &str, stage: &Stage, calls: &[(&str, usize)]) {
     }
     let mut kills = 0;
     for &(call, step) in calls {
+        // A choice of them, where everything takes long.
+        let step = if patience() > 1 { step * 4 } else { step };
         for n in (1..=MOST).step_by(step) {
             stage.prepare();
             let out = stage.pod.tampered(&stage.command, &format!("{call}:signal=KILL:when={n}"));
@@ -394,7 +396,7 @@ fn fails_cleanly(what: &str, stage: &Stage, faults: &[(&str, &str)]) {
     }
     for (call, errno) in faults {
         let (mut failures, mut since) = (0, 0);
-        for n in 1..=MOST {
+        for n in (1..=MOST).step_by(if patience() > 1 { 4 } else { 1 }) {
             let at = format!("{what}: {call} {n} fails with {errno}");
             let out = stage.pod.tampered(&stage.command, &format!("{call}:error={errno}:when={n}"));
             assert!(matches!(out.code, 0 | 1), "{at}: code {}: {}", out.code, out.stderr);
@@ -411,7 +413,7 @@ fn fails_cleanly(what: &str, stage: &Stage, faults: &[(&str, &str)]) {
                 stage.remove_and_leave_nothing(&at);
             }
             // Beyond the last call nothing fails any more; a tolerated failure looks the same, so go on for a while.
-            if since > 12 {
+            if since > 6 {
                 break;
             }
         }
