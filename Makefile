@@ -6,6 +6,8 @@ PACKAGES ?= scripts/packages
 CARGO ?= scripts/cargo
 # Arguments for `cargo test`: make test TESTARGS='--test cli -- lifecycle'. For vm-test, those of its programs.
 TESTARGS ?=
+# Of the programs in benches/: make bench BENCH=pods
+BENCH ?= run pods
 
 .PHONY: build demo test integration vm-test bench install clean lint help
 
@@ -31,10 +33,11 @@ vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an
 	@$(PACKAGES) test vm
 	scripts/vm/test $(TESTARGS)
 
-bench: build ## time, memory and system calls beside crun, runc and the kernel's own price
+bench: build ## time, memory and system calls beside crun, runc and the kernel's own price; many pods
 	@$(PACKAGES) build bench
 	gcc -O2 -static -Wall -Wextra -o target/floor benches/floor.c
-	benches/run
+	gcc -O2 -static -Wall -Wextra -o target/pause benches/pause.c
+	set -e; for bench in $(BENCH); do "benches/$$bench"; done
 
 lint: ## format, clippy and, when installed, cargo deny
 	@$(PACKAGES) build
