@@ -196,6 +196,26 @@ fn what_a_crashed_creation_never_owned_is_not_killed_by_its_delete() {
     crashed.finish();
 }
 
+/// What is left of a command that was killed in its first moments takes no id, and what is anybody else's does.
+#[test]
+fn a_directory_without_a_state_makes_room_unless_something_is_in_it() {
+    if !hilum_only("the oracle wants it deleted first") {
+        return;
+    }
+    let c = Container::sleeper();
+    let dir = c.root().join(&c.id);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("state.json.new"), "{").unwrap();
+    c.up();
+    c.call(&["delete", "--force", &c.id]).ok();
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("letter"), "").unwrap();
+    c.create_with(&[]).fails("container with given ID already exists");
+    assert!(dir.join("letter").exists());
+    fs::remove_dir_all(&dir).unwrap();
+    c.finish();
+}
+
 /// One failing call at a time: an error that says so and nothing left, or a container all the same.
 fn fails_cleanly(what: &str, make: impl Fn() -> Container, faults: &[(&str, &str)]) {
     if !has_strace() {
