@@ -141,7 +141,8 @@ impl Plan {
         loop {
             let control = path.join("cgroup.subtree_control");
             let enabled = match file::read(&control) {
-                Err(Errno::NOENT) => {
+                // ENODEV: it was removed between the opening of the file and the reading.
+                Err(Errno::NOENT | Errno::NODEV) => {
                     made.mkdir(&path, &directory.mount).at("mkdir", &path)?;
                     self.check_type(&path)?;
                     String::new()
