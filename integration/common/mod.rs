@@ -205,7 +205,8 @@ pub struct NamedPod {
 impl NamedPod {
     #[track_caller]
     pub fn create(name: &str, flags: &[&str]) -> NamedPod {
-        let pod = NamedPod { name: format!("{}-{name}", unique()) };
+        // No dash, which the name of a slice would have escaped.
+        let pod = NamedPod { name: format!("{}{name}", unique()) };
         pod.call(&[&["create"], flags].concat()).ok();
         pod
     }
