@@ -145,7 +145,8 @@ pub fn pod_by_annotation(e: &'static Engine) {
     if !takes_annotations(e) {
         return;
     }
-    let pod = NamedPod::create("annotated", &[]);
+    // Docker and podman are tested side by side.
+    let pod = NamedPod::create(&format!("of{:?}", e.kind), &[]);
     let flags = format!("--network none --annotation org.hilum.pod={}", pod.name);
     let (one, two) = (e.sleeper(&flags), e.sleeper(&flags));
     for c in [&one, &two] {
