@@ -45,6 +45,10 @@ pub fn with(test: impl FnOnce(&'static Containerd)) {
     }
 }
 
+const RUNTIME_TYPE: &str = "runtime_type = \"io.containerd.runc.v2\"";
+/// The annotations that hilum reads, of a pod and of its containers.
+const HILUMS: &str = "[\"org.hilum.*\"]";
+
 /// Where the CRI plugin's images and containers are.
 pub const KUBERNETES: &str = "k8s.io";
 
@@ -85,6 +89,11 @@ oom_score = 0
         image = image::NAME,
         // Of version 2, and so also one of containerd 2.x, which converts it.
         readme = readme::configuration("containerd 1.x")
+            // For cri::pods_by_annotation; not for everybody.
+            .replace(
+                RUNTIME_TYPE,
+                &format!("{RUNTIME_TYPE}\npod_annotations = {HILUMS}\ncontainer_annotations = {HILUMS}")
+            )
             .replace("SystemdCgroup = false", &format!("SystemdCgroup = {}", systemd())),
     );
     fs::write(path("config.toml"), config).unwrap();

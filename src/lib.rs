@@ -16,6 +16,7 @@ pub mod log;
 pub mod plan;
 pub mod pod;
 pub mod proc;
+pub mod program;
 pub mod run;
 pub mod spec;
 pub mod state;

@@ -10,17 +10,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
     ("conflict", &["error"]),
-    ("proc", &[]),
+    ("proc", &["error"]),
+    ("program", &["error"]),
     ("dbus", &["error"]),
-    ("cni", &["error", "log"]),
+    ("cni", &["error", "log", "program"]),
     ("spec", &["error", "cgroup"]),
     ("cgroup", &["error", "log", "conflict", "spec", "dbus"]),
     ("plan", &["error", "log", "conflict", "proc", "spec", "cgroup"]),
     ("state", &["error", "log", "proc", "spec", "cgroup"]),
-    ("run", &["error", "log", "conflict", "spec", "cgroup", "plan", "state"]),
+    ("run", &["error", "log", "conflict", "program", "spec", "cgroup", "plan", "state"]),
     ("pod", &["error", "log", "conflict", "proc", "spec", "cgroup", "cni", "plan", "state", "run"]),
     ("cli", &[]),
-    ("command", &["error", "log", "conflict", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
+    ("command", &["error", "log", "conflict", "proc", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -143,6 +143,7 @@ fn features_has_the_shape_of_the_runtime_spec() {
         has("/linux/namespaces", "time");
         assert!(features["linux"]["mountExtensions"]["idmap"]["enabled"].is_boolean());
         assert!(features["linux"]["intelRdt"]["enabled"].is_boolean());
-        assert!(features["potentiallyUnsafeConfigAnnotations"].is_array());
+        let unsafe_ones = json!(["org.hilum.join", "org.hilum.pod", "org.systemd.property."]);
+        assert_eq!(features["potentiallyUnsafeConfigAnnotations"], unsafe_ones);
     }
 }

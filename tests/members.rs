@@ -211,3 +211,36 @@ fn a_container_is_known_to_its_pod_whatever_its_root() {
     pod.left_nothing();
     b.left_nothing();
 }
+
+/// What they ask for is not in config.json, which is what CRIU is told by.
+#[test]
+fn a_member_is_not_checkpointed_and_not_restored() {
+    if !hilum_only("its pods") {
+        return;
+    }
+    let pod = Pod::with(&["--share", "uts"]);
+    let first = Container::sleeper();
+    first.up();
+    let members = [
+        (Container::sleeper().in_pod(&pod), format!("org.hilum.pod={}", pod.name)),
+        (
+            beside(&first).creating(&["--join", &format!("{}:net", first.id)]),
+            format!("org.hilum.join={}:net", first.id),
+        ),
+    ];
+    for (c, named) in members {
+        c.up();
+        let expected = format!("{named}: a container that takes part in the namespaces of others by name");
+        c.call(&["checkpoint", &c.id]).fails(&format!("checkpoint: {expected}"));
+        assert_eq!(c.status(), "running");
+        c.call(&["delete", "--force", &c.id]).ok();
+        let (name, value) = named.split_once('=').unwrap();
+        let c = annotated(c, name, value);
+        c.write_config();
+        fs::create_dir(c.bundle().join("checkpoint")).unwrap();
+        c.call(&["restore", &c.id]).fails(&format!("restore: {expected}"));
+        assert!(!c.root().join(&c.id).exists());
+    }
+    first.finish();
+    pod.finish();
+}

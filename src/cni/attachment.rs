@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hilum_sys::namespace::NSFS_MAGIC;
 use rustix::fs::statfs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,7 +19,6 @@ use crate::log;
 const LIMIT: Duration = Duration::from_secs(60);
 /// IFNAMSIZ, less the final NUL.
 const LONGEST_IFNAME: usize = 15;
-const NSFS_MAGIC: i64 = 0x6e73_6673;
 /// From this version of the specification on, the plugins are told at a DEL what the ADD has made.
 const DEL_HAS_RESULT: Version = Version(0, 4, 0);
 

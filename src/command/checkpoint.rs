@@ -6,6 +6,7 @@ use clap::ArgMatches;
 
 use super::{Global, in_user_namespace, text, texts};
 use crate::error::{Context, Error, Kind, Result};
+use crate::pod::refuse_members;
 use crate::run::criu::options::{CgroupMode, Switches};
 use crate::run::criu::{self, Directories, dump};
 use crate::run::destroy;
@@ -19,6 +20,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     if !matches!(status, Status::Running | Status::Paused) {
         return Err(Error::new(format!("Container cannot be checkpointed in {} state", status.name())));
     }
+    refuse_members(&state.annotations).context("checkpoint")?;
     let process = state.process.ok_or_else(|| Error::new("container not running").with_kind(Kind::NotRunning))?;
     let features = criu::probe()?;
     let dirs = directories(args, "dump.log", true)?;

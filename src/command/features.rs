@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::plan::{capability, options, seccomp};
+use crate::pod::{JOIN, POD};
 use crate::state::OCI_VERSION;
 
 pub fn run() -> Result<u8> {
@@ -37,7 +38,8 @@ pub fn run() -> Result<u8> {
             "mountExtensions": { "idmap": { "enabled": false } },
             "netDevices": { "enabled": false },
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        // Whoever may write these may have other namespaces, or other properties of a unit. A dot at the end: a prefix.
+        "potentiallyUnsafeConfigAnnotations": [JOIN, POD, "org.systemd.property."],
         "annotations": {
             "io.github.seccomp.libseccomp.version": seccomp::version(),
             "org.hilum.version": env!("CARGO_PKG_VERSION"),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use hilum_sys::namespace::Kind;
 
-use crate::state::{Namespace, Namespaces};
+use super::show::paint;
+use crate::proc::Namespace;
+use crate::state::Namespaces;
 
 /// In the order in which people ask for them: what a pod usually shares comes first.
 const COLUMNS: [Kind; 8] =
@@ -53,12 +55,10 @@ impl Matrix<'_> {
             let marks = self.column(kind);
             let cells: Vec<_> = std::iter::once(head).chain(marks.iter().map(Mark::cell)).collect();
             let width = cells.iter().map(|(text, _)| text.len()).max().unwrap_or_default();
-            for (line, (text, paint)) in lines.iter_mut().zip(cells) {
+            for (line, (text, code)) in lines.iter_mut().zip(cells) {
                 let padding = " ".repeat(width - text.len());
-                match paint.filter(|_| colour) {
-                    Some(paint) => line.push_str(&format!("{GAP}\x1b[{paint}m{text}\x1b[m{padding}")),
-                    None => line.push_str(&format!("{GAP}{text}{padding}")),
-                }
+                let text = code.map_or(text.clone(), |code| paint(&text, code, colour));
+                line.push_str(&format!("{GAP}{text}{padding}"));
             }
         }
         lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()

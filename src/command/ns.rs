@@ -11,7 +11,8 @@ use super::matrix::Matrix;
 use super::show::colour;
 use super::{Global, list, text, texts};
 use crate::error::{Error, Result};
-use crate::state::{Namespace, Namespaces, State, missing, read};
+use crate::proc::Namespace;
+use crate::state::{Namespaces, State, missing, read};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut all = Vec::new();

@@ -13,6 +13,7 @@ use crate::command::preparation::{Bundle, Surroundings, new_id};
 use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
 use crate::log;
+use crate::pod::refuse_members;
 use crate::run::console::Console;
 use crate::run::criu;
 use crate::run::criu::restore::{Checkpoint, Restore, Restored, Wish};
@@ -64,6 +65,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     let bundle = Conflicts::none(|conflicts| Bundle::load(args, conflicts))??;
     let console = Console::plan(bundle.has_terminal(), detach, text(args, "console-socket").map(Path::new))?;
     let (document, spec) = (&bundle.document, &bundle.document.spec);
+    refuse_members(&spec.annotations).context("restore")?;
     let checkpoint = Checkpoint::load(&dirs, document)?;
     criu::probe()?;
     let surroundings = Conflicts::none(|conflicts| Surroundings::plan(global, spec, id, conflicts))??;

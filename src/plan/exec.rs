@@ -7,12 +7,13 @@ use bumpalo::Bump;
 use hilum_init::step::Step;
 use hilum_sys::namespace::Kind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open, stat};
+use rustix::fs::{Mode, OFlags, open};
 
 use super::process::{self, Subject};
 use super::seccomp::Filter;
 use super::{Builder, Plan, SecurityModules, memory_limit, passwd};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use crate::proc::Namespace;
 use crate::spec::config::{Process, Spec};
 
 pub struct Request<'s> {
@@ -97,13 +98,9 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
 fn joined(pid: i32) -> Result<u32> {
     let mut kinds = 0;
     for kind in Kind::ALL {
-        let identity = |of: &str| {
-            let path = format!("/proc/{of}/ns/{}", kind.proc_name());
-            stat(&path).map(|stat| (stat.st_dev, stat.st_ino)).at("stat", path)
-        };
         // A kernel without this kind has it nowhere.
-        let Ok(own) = identity("self") else { continue };
-        if identity(&pid.to_string())? != own {
+        let Ok(own) = Namespace::own(kind) else { continue };
+        if Namespace::of_process(&pid.to_string(), kind)? != own {
             kinds |= kind.flag();
         }
     }

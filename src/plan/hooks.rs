@@ -45,15 +45,7 @@ fn in_container(b: &mut Builder<'_>, name: &str, hooks: &[config::Hook]) {
 
 /// Every hook of the document can be started and ended.
 pub fn check(b: &mut Builder<'_>, hooks: &config::Hooks) {
-    let all = [
-        ("prestart", &hooks.prestart),
-        ("createRuntime", &hooks.create_runtime),
-        ("createContainer", &hooks.create_container),
-        ("startContainer", &hooks.start_container),
-        ("poststart", &hooks.poststart),
-        ("poststop", &hooks.poststop),
-    ];
-    for (name, hooks) in all {
+    for (name, hooks) in hooks.by_name() {
         for (index, hook) in hooks.iter().enumerate() {
             b.part(format_args!("hooks.{name}[{index}]"), |_| check_one(&format!("hooks.{name}[{index}]"), hook));
         }

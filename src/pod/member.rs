@@ -1,6 +1,7 @@
 //! Which namespaces of others a container takes part in, by the name of a pod or of a container: said on the command line,
 //! or by an annotation where the caller is a client that has no such option.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub struct Shared {
 pub struct Membership {
     pod: Option<(Locked, Pod)>,
     shared: Vec<Shared>,
+    /// Another container, as it was asked for.
+    joined: Option<String>,
     /// What is mounted on /dev/shm instead of the container's own.
     pub shm: Option<OwnedFd>,
 }
@@ -80,6 +83,7 @@ impl Membership {
             if it.shm.is_none() {
                 it.shm = target.shm()?;
             }
+            it.joined = Some(text.into());
         }
         Ok(it)
     }
@@ -96,6 +100,8 @@ impl Membership {
                 name.clear();
             }
         }
+        // So that the container's state says it, too, whichever way it was said.
+        spec.annotations.extend(self.joined.iter().map(|text| (JOIN.into(), text.clone())));
         let Some((_, pod)) = &self.pod else { return Ok(()) };
         spec.annotations.insert(POD.into(), pod.name.clone());
         if pod.cgroup.unit.is_some() != systemd {
@@ -109,6 +115,17 @@ impl Membership {
 
     pub fn pod(&self) -> Option<PodOf> {
         self.pod.as_ref().map(|(dir, pod)| PodOf { name: pod.name.clone(), dir: dir.path().into() })
+    }
+}
+
+/// CRIU is told what is outside of the container by config.json, which does not say what was joined by name.
+pub fn refuse_members(annotations: &BTreeMap<String, String>) -> Result<()> {
+    match [POD, JOIN].into_iter().find_map(|name| annotations.get_key_value(name)) {
+        None => Ok(()),
+        Some((name, value)) => Err(Error::new(format!(
+            "{name}={value}: a container that takes part in the namespaces of others by name is not supported"
+        ))
+        .hint("name them by path in linux.namespaces")),
     }
 }
 

@@ -22,7 +22,7 @@ pub use gc::collect_container;
 pub use join::parse_kind;
 pub use make::{Wish, make};
 pub use manifest::{Manifest, Wanted};
-pub use member::{Flags, Membership};
+pub use member::{Flags, JOIN, Membership, POD, refuse_members};
 pub use remove::remove_directory;
 pub use usage::{Amount, PodUsage, Usage};
 

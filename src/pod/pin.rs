@@ -5,14 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use hilum_sys::namespace::Kind;
+use hilum_sys::namespace::{Kind, NSFS_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use rustix::thread::CapabilitySet;
 
 use super::{CONTAINERS, PRIVATE, ROOT, SHM};
 use crate::error::{Context, Error, Result};
-use crate::plan::namespace::NSFS_MAGIC;
 
 pub const NS: &str = "ns";
 

@@ -313,3 +313,17 @@ document! {
 
     struct Personality { domain: String, flags: Vec<String>, }
 }
+
+impl Hooks {
+    /// By their names in the document, in the order in which they run.
+    pub fn by_name(&self) -> [(&'static str, &[Hook]); 6] {
+        [
+            ("prestart", &self.prestart),
+            ("createRuntime", &self.create_runtime),
+            ("createContainer", &self.create_container),
+            ("startContainer", &self.start_container),
+            ("poststart", &self.poststart),
+            ("poststop", &self.poststop),
+        ]
+    }
+}

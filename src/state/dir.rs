@@ -50,7 +50,16 @@ impl Container {
         Ok((Self(it), read(&path)?))
     }
 
-    /// The same, if no command is at work on it.
+    /// The same, where a state is needed.
+    pub fn load(root: &Path, id: &str) -> Result<(Self, State)> {
+        let (it, state) = Self::open(root, id)?;
+        match state {
+            Some(state) => Ok((it, state)),
+            None => Err(half_made(it.path())),
+        }
+    }
+
+    /// As `open`, if no command is at work on it.
     pub fn seize(root: &Path, id: &str) -> Result<Option<(Self, Option<State>)>> {
         let Some(it) = Locked::seize(root.join(id))? else { return Ok(None) };
         let state = read(it.path())?;
@@ -59,16 +68,7 @@ impl Container {
 
     /// Whether it has nothing in it that a runtime has not put there: a root directory may have been mistaken.
     pub fn holds_only_ours(&self) -> Result<bool> {
-        self.0.holds_only(&[FILE, DOCUMENT, "start.sock", "notify"])
-    }
-
-    /// The same, where a state is needed.
-    pub fn load(root: &Path, id: &str) -> Result<(Self, State)> {
-        let (it, state) = Self::open(root, id)?;
-        match state {
-            Some(state) => Ok((it, state)),
-            None => Err(half_made(it.path())),
-        }
+        self.0.holds_only(&[FILE, DOCUMENT, START_SOCKET, "notify"])
     }
 
     pub fn path(&self) -> &Path {

@@ -16,7 +16,7 @@ pub use dir::{
     Container, START_SOCKET, document, document_text, half_made, make_sticky, missing, prepare_root, read, refuse_taken,
 };
 pub use locked::{Access, Locked, entries, load, write_aside};
-pub use namespaces::{Namespace, Namespaces};
+pub use namespaces::Namespaces;
 pub use pod::PodOf;
 pub use process::{Identity, InitProgram};
 

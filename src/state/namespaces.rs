@@ -1,28 +1,15 @@
 //! Which namespaces a process is in, as the kernel says it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use hilum_sys::namespace::Kind;
-use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::Identity;
 use crate::error::{Context, Result};
-
-/// What identifies a namespace while anything refers to it: its inode in nsfs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Namespace {
-    dev: u64,
-    pub inode: u64,
-}
-
-#[cfg(test)]
-impl Namespace {
-    pub fn fake(inode: u64) -> Self {
-        Self { dev: 0, inode }
-    }
-}
+use crate::proc::Namespace;
 
 /// Those that the kernel has and lets be seen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +41,8 @@ impl Namespaces {
     fn below(proc: &OwnedFd) -> Result<Self> {
         let mut found = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL {
-            match statat(proc, format!("ns/{}", kind.proc_name()), AtFlags::empty()) {
-                Ok(stat) => found.push((kind, Namespace { dev: stat.st_dev, inode: stat.st_ino })),
+            match Namespace::below(proc.as_fd(), &format!("ns/{}", kind.proc_name())) {
+                Ok(namespace) => found.push((kind, namespace)),
                 // Ended, or of a kind that this kernel does not have, or another user's.
                 Err(Errno::SRCH | Errno::NOENT | Errno::ACCESS | Errno::PERM) => {}
                 Err(errno) => return Err(errno).context(format!("stat ns/{}", kind.proc_name())),

@@ -83,6 +83,9 @@ pub fn unshare(flags: u32) -> Result<()> {
     Ok(())
 }
 
+/// Of the file system that namespaces are files of (statfs(2)).
+pub const NSFS_MAGIC: i64 = 0x6e73_6673;
+
 // _IO(0xb7, n) of linux/nsfs.h.
 const NS_GET_USERNS: usize = 0xb701;
 const NS_GET_PARENT: usize = 0xb702;

@@ -153,15 +153,7 @@ fn namespaces(global: &Global, origins: &[(Kind, Origin)]) -> Vec<Namespace> {
 
 /// Those that are no steps run outside of the container, each at its time.
 fn hooks(hooks: &Hooks) -> Vec<Hook> {
-    let all = [
-        ("prestart", &hooks.prestart),
-        ("createRuntime", &hooks.create_runtime),
-        ("createContainer", &hooks.create_container),
-        ("startContainer", &hooks.start_container),
-        ("poststart", &hooks.poststart),
-        ("poststop", &hooks.poststop),
-    ];
-    let of = |(name, hooks): (&str, &Vec<config::Hook>)| {
+    let of = |(name, hooks): (&str, &[config::Hook])| {
         let hook = |(index, hook): (usize, &config::Hook)| Hook {
             property: format!("hooks.{name}[{index}]"),
             path: hook.path.clone(),
@@ -169,7 +161,7 @@ fn hooks(hooks: &Hooks) -> Vec<Hook> {
         };
         hooks.iter().enumerate().map(hook).collect::<Vec<_>>()
     };
-    all.into_iter().flat_map(of).collect()
+    hooks.by_name().into_iter().flat_map(of).collect()
 }
 
 impl Cgroup {

@@ -3,18 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use hilum_sys::namespace::{self, Kind};
+use hilum_sys::namespace::{self, Kind, NSFS_MAGIC};
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::io::Errno;
 
-use super::Identity;
 use super::holder::{Holder, pid_of};
 use crate::error::{Context, Error, Result, errno_text};
+use crate::proc::Namespace;
 use crate::spec::{Written, config};
 
 pub(super) const SANDBOX_GONE: &str = "start the sandbox anew, and write its paths to config.json anew";
-
-pub const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 #[derive(Debug)]
 pub struct Join {
@@ -23,9 +21,9 @@ pub struct Join {
     pub ns: OwnedFd,
     /// Which element of linux.namespaces asks for it.
     pub(super) index: usize,
-    pub(super) identity: Identity,
+    pub(super) identity: Namespace,
     /// The user namespace that owns it (for a user namespace, its parent).
-    pub(super) owner: Identity,
+    pub(super) owner: Namespace,
 }
 
 /// `None`: it is the runtime's own, or a new one.
@@ -69,10 +67,10 @@ pub(super) fn open_verified(
         ))
         .hint("correct the one or the other"));
     }
-    let identity = Identity::of(ns.as_fd())?;
+    let identity = Namespace::of(ns.as_fd())?;
     let expect = entry.expect.unwrap_or_default();
-    if let Some(expected) = expect.inode.filter(|expected| *expected != identity.ino) {
-        return Err(refuse(format!("sandbox gone: {path} is namespace {}, expected {expected}", identity.ino))
+    if let Some(expected) = expect.inode.filter(|expected| *expected != identity.inode) {
+        return Err(refuse(format!("sandbox gone: {path} is namespace {}, expected {expected}", identity.inode))
             .hint(SANDBOX_GONE));
     }
     if let Some(holder) = &holder {
@@ -80,7 +78,7 @@ pub(super) fn open_verified(
     }
     // The host's own namespace under another name is the host's namespace: joining it changes nothing, and must not make
     // anybody believe that the container has one of its own (security record 17).
-    if identity == Identity::own(kind)? {
+    if identity == Namespace::own(kind)? {
         if let Some(holder) = holder.filter(|_| entry.expect.is_none()) {
             holder.may_share_hosts(kind).map_err(|e| e.context(&property).path(path))?;
         }
@@ -91,7 +89,7 @@ pub(super) fn open_verified(
         _ => namespace::owner(ns.as_fd()),
     };
     let owner = match owner {
-        Ok(owner) => Identity::of(owner.as_fd())?,
+        Ok(owner) => Namespace::of(owner.as_fd())?,
         Err(Errno::PERM) => {
             return Err(refuse(format!("{path} is owned by a user namespace that is neither this one nor below it"))
                 .hint("run hilum in that user namespace, or in one above it"));

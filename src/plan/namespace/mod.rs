@@ -5,35 +5,15 @@ mod holder;
 mod join;
 mod shared;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use hilum_sys::namespace::{self, Kind};
-use rustix::fs::fstat;
 
 use crate::conflict::Conflicts;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::proc::Namespace;
 use crate::spec::{Written, config};
-pub use join::{Join, NSFS_MAGIC};
-
-/// What identifies a namespace while anything refers to it: its inode in nsfs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    dev: u64,
-    ino: u64,
-}
-
-impl Identity {
-    fn of(ns: BorrowedFd<'_>) -> Result<Self> {
-        let stat = fstat(ns)?;
-        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
-    }
-
-    pub fn own(kind: Kind) -> Result<Self> {
-        let path = format!("/proc/self/ns/{}", kind.proc_name());
-        let stat = rustix::fs::stat(&path).at("stat", &path)?;
-        Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
-    }
-}
+pub use join::Join;
 
 #[derive(Debug, Default)]
 pub struct Namespaces {
@@ -92,7 +72,7 @@ impl Namespaces {
 
     pub fn origins(&self) -> Vec<(Kind, Origin)> {
         let origin = |kind| match self.join(kind) {
-            Some(join) => Origin::Joined { path: join.path.clone(), inode: join.identity.ino },
+            Some(join) => Origin::Joined { path: join.path.clone(), inode: join.identity.inode },
             None if self.is_new(kind) => Origin::New,
             None if self.refused.contains(&kind) => Origin::Unknown,
             None => Origin::Host,
@@ -149,7 +129,7 @@ impl Namespaces {
             // Root reaches what its own user namespace owns and what any of its descendants does: the ioctl that found
             // the owner has shown that it is one of those. Anybody else needs to have become its owner's root.
             let reachable =
-                Identity::own(Kind::User).and_then(|own| match Some(join.owner) != user && join.owner == own {
+                Namespace::own(Kind::User).and_then(|own| match Some(join.owner) != user && join.owner == own {
                     false => Ok(()),
                     true => Err(Error::new(format!(
                         "linux.namespaces[{}].path: {} is owned by the host's user namespace: only root may join it",

@@ -1,7 +1,10 @@
-//! /proc/PID/stat (proc_pid_stat(5)): which process a pid means, by the time that it was started.
+//! /proc/PID: which process a pid means, by the time that it was started (proc_pid_stat(5)), and which namespaces that is in.
+
+mod namespace;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use namespace::Namespace;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The unit of times in /proc, the same on every architecture that hilum is built for (USER_HZ).
