@@ -311,7 +311,7 @@ fn mounts_have_their_flags_without_mount_setattr() {
         return;
     }
     let make = || {
-        Container::sh("grep -E ' (/|/sys|/proc/sys|/tmp) ' /proc/self/mountinfo | cut -d' ' -f5,6").push(
+        Container::sh("grep -E ' (/|/sys|/proc/sys|/tmp) ' /proc/self/mountinfo | cut -d' ' -f5,6 | sort").push(
             "mounts",
             json!({ "destination": "/tmp", "type": "bind", "source": "/etc",
                     "options": ["bind", "ro", "nosuid", "nodev", "noexec"] }),

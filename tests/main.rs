@@ -7,6 +7,7 @@ mod common;
 
 mod apparmor;
 mod architecture;
+mod bare;
 mod cgroups;
 mod checkpoint;
 mod cli;

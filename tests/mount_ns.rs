@@ -33,8 +33,9 @@ fn own_mounts(c: &Container) -> Vec<String> {
 /// them; `prepare` is a shell script that mounts more there. Prints what the call has changed in its mount table.
 fn on_a_shared_host(c: &Container, prepare: &str, flags: &[&str]) -> Out {
     c.write_config();
-    // Without what other tests mount meanwhile: the copies here go with the files that they are on.
-    let script = "mounts() { cut -d' ' -f4- /proc/self/mountinfo | awk -v own=\"$shown\" '!/hilum-test-/ || index($0, own)'; }; \
+    // Without what other tests mount meanwhile: the copies here go with the files that they are on. And without the bare
+    // mount namespace, which the host keeps.
+    let script = "mounts() { cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/hilum.bare ' | awk -v own=\"$shown\" '!/hilum-test-/ || index($0, own)'; }; \
                   shown=$1; mount --make-rshared / && cd \"$1\" && eval \"$2\" && mounts >before || exit 99; \
                   shift 2; cd bundle && \"$@\" >\"$shown/said\" 2>&1; code=$?; cat \"$shown/said\" >&2; \
                   mounts >\"$shown/after\"; diff \"$shown/before\" \"$shown/after\"; exit $code";

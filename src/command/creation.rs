@@ -13,7 +13,7 @@ use crate::plan::seccomp;
 use crate::pod::Membership;
 use crate::run::console::Console;
 use crate::run::handover::Handover;
-use crate::run::{Created, Creation, notify};
+use crate::run::{Created, Creation, bare, notify};
 use crate::state::{Container, OCI_VERSION, State};
 use crate::{cgroup, log, state};
 
@@ -59,6 +59,7 @@ pub fn make(
         extra_env: listen_env,
         wait_for_start,
         shm: membership.shm.as_ref(),
+        bare: &bare::get,
     };
     let made = prepare(global, bundle, wish, |prepared| carry_out(global, prepared, &membership, preserve, console))?;
     match pidfd_socket.map_or(Ok(()), |socket| socket.send("standard", made.created.pidfd.as_fd())) {

@@ -96,6 +96,7 @@ pub struct Wish<'w> {
     pub wait_for_start: bool,
     /// Of a pod or another container.
     pub shm: Option<&'w OwnedFd>,
+    pub bare: &'w dyn Fn() -> Option<OwnedFd>,
 }
 
 /// All that is known before anything is made.
@@ -126,7 +127,7 @@ pub fn prepare<T>(
         false => it.cgroup.cgroup.clone(),
     });
     let arena = Bump::new();
-    let request = Request {
+    let mut request = Request {
         spec,
         written: bundle.document.written,
         id: wish.id,
@@ -139,6 +140,7 @@ pub fn prepare<T>(
         wait_for_start: wish.wait_for_start,
         seccomp: seccomp.as_ref(),
         shm: wish.shm,
+        bare: Some(wish.bare),
         cgroup: cgroup.as_ref(),
         rootless: global.rootless,
         in_user_namespace: in_user_namespace(),
@@ -146,6 +148,10 @@ pub fn prepare<T>(
         modules: SecurityModules::detect(),
     };
     let mut plan = plan(&arena, &request);
+    if !plan.conflicts.is_empty() && request.bare.take().is_some() {
+        // An unbindable mount, say, can only be copied with its whole namespace.
+        plan = self::plan(&arena, &request);
+    }
     conflicts.append(std::mem::take(&mut plan.conflicts));
     then(Prepared { bundle: &bundle, surroundings, seccomp: seccomp.as_ref(), request: &request, plan, conflicts })
 }

@@ -94,7 +94,7 @@ fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
 pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
     let made;
     let (tree, directory) = match it.source {
-        Source::Tree { fd, directory } => (hilum_sys::process::borrow(fd), directory),
+        Source::Tree { fd, directory, .. } => (hilum_sys::process::borrow(fd), directory),
         Source::Path(path) => {
             made = clone_tree(CWD, path.0, it.recursive).during("open the source")?;
             let directory = FileType::from_raw_mode(fstat(&made)?.st_mode) == FileType::Directory;

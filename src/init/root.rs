@@ -14,6 +14,7 @@ use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_c
 
 use crate::fail::{During, Fail, Result};
 use crate::mount::{MOUNT_ATTR_RDONLY, set_attr};
+use crate::step::Fd;
 
 const PATH_ROOM: usize = 4096;
 /// How many symbolic links the kernel follows in one path; the same bound here.
@@ -33,6 +34,12 @@ impl Root {
         let tree = clone_tree(CWD, path, recursive)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         move_mount(tree.as_fd(), c"", CWD, path, flags)?;
+        Ok(Self(tree))
+    }
+
+    pub(crate) fn attach(tree: Fd) -> Result<Self> {
+        let tree = hilum_sys::process::adopt(tree)?;
+        move_mount(tree.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         Ok(Self(tree))
     }
 

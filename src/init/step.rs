@@ -33,6 +33,10 @@ pub enum Step<'a> {
     Unshare {
         kinds: u32,
     },
+    /// A new mount namespace, copied from the one of the descriptor instead of from the host's.
+    UnshareMounts {
+        from: Fd,
+    },
     /// Root of the user namespace that was created or joined.
     BecomeRoot,
     /// The lines of /proc/self/timens_offsets, before a process enters the new time namespace.
@@ -71,6 +75,11 @@ pub enum Step<'a> {
     OpenRoot {
         path: Str<'a>,
         recursive: bool,
+    },
+    /// The same, where no path leads to it: a detached mount that the parent has made goes on `/`.
+    AttachRoot {
+        fd: Fd,
+        path: Str<'a>,
     },
     /// Without a mount namespace of its own: the directory as it is.
     OpenRootInPlace {
@@ -234,9 +243,10 @@ pub struct Attr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source<'a> {
     Path(#[serde(borrow)] Str<'a>),
-    /// A detached mount that the parent has made.
+    /// A detached mount that the parent has made, of this path.
     Tree {
         fd: Fd,
+        path: Str<'a>,
         directory: bool,
     },
 }

@@ -3,7 +3,8 @@
 use core::ffi::CStr;
 
 use hilum_sys::memory::{SharedWord, map_sealed};
-use hilum_sys::{clone, namespace, process as sys_process};
+use hilum_sys::namespace::{self, Kind};
+use hilum_sys::{clone, process as sys_process};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -91,6 +92,10 @@ impl<'a> Walk<'a> {
             Step::Join { kind, fd } => namespace::setns(sys_process::borrow(fd), kind)?,
             Step::EnterRoot { fd } => root::enter(sys_process::borrow(fd))?,
             Step::Unshare { kinds } => namespace::unshare(kinds)?,
+            Step::UnshareMounts { from } => {
+                namespace::setns(sys_process::borrow(from), Kind::Mount.flag()).during("setns")?;
+                namespace::unshare(Kind::Mount.flag()).during("unshare")?;
+            }
             Step::BecomeRoot => process::become_root(self.proc())?,
             Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,
             Step::Fork { kinds } => return self.fork(kinds),
@@ -113,6 +118,7 @@ impl<'a> Walk<'a> {
             Step::Propagation { flags } => mount::propagation(c"/", flags)?,
             Step::PrivateParent { path } => mount::private_parent(path.0)?,
             Step::OpenRoot { path, recursive } => self.root = Some(Root::mount(path.0, recursive)?),
+            Step::AttachRoot { fd, .. } => self.root = Some(Root::attach(fd)?),
             Step::OpenRootInPlace { path } => self.root = Some(Root::open(path.0)?),
             Step::Mount(it) => {
                 self.parent = device::Parent::default(); // it may be covered by this

@@ -1,6 +1,6 @@
 //! What a step is called when it fails: a verb and its object, as a person would say it.
 
-use hilum_init::step::{Point, Source, Step, Str};
+use hilum_init::step::{Bind, Point, Source, Step, Str};
 use hilum_sys::namespace::Kind;
 
 use super::process::RLIMITS;
@@ -23,6 +23,7 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::Join { kind, .. } => format!("join the {} namespace", kinds(*kind)),
         Step::EnterRoot { .. } => "chroot into the root of the container's process".into(),
         Step::Unshare { kinds: flags } => format!("create a {} namespace", kinds(*flags)),
+        Step::UnshareMounts { .. } => "create a mount namespace without the host's mounts".into(),
         Step::BecomeRoot => "become root of the user namespace".into(),
         Step::TimeOffsets { .. } => "set linux.timeOffsets".into(),
         Step::Fork { kinds: 0 } => "start the container's process".into(),
@@ -39,16 +40,17 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::LoopbackUp => "bring up the loopback interface".into(),
         Step::Propagation { .. } => "set the propagation of the mount namespace".into(),
         Step::PrivateParent { path } => format!("make the mount that holds {} private", text(*path)),
-        Step::OpenRoot { path, .. } => format!("mount the root file system {}", text(*path)),
+        Step::OpenRoot { path, .. } | Step::AttachRoot { path, .. } => {
+            format!("mount the root file system {}", text(*path))
+        }
         Step::OpenRootInPlace { path } => format!("open the root file system {}", text(*path)),
         Step::Mount(it) if it.copy_up => {
             format!("mount {} on {}, with a copy of what is there", text(it.fs), text(it.target))
         }
         Step::Mount(it) => format!("mount {} on {}", text(it.fs), text(it.target)),
-        Step::Bind(it) => match it.source {
-            Source::Path(source) => format!("bind {} on {}", text(source), text(it.target)),
-            Source::Tree { .. } => format!("bind a host path on {}", text(it.target)),
-        },
+        Step::Bind(Bind { source: Source::Path(path) | Source::Tree { path, .. }, target, .. }) => {
+            format!("bind {} on {}", text(*path), text(*target))
+        }
         Step::Remount { target, .. } => format!("change the mount flags of {}", text(*target)),
         Step::Directory { path } => format!("make the directory {}", text(*path)),
         Step::Node { path, .. } => format!("make the device {}", text(*path)),

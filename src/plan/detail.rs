@@ -11,6 +11,7 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         Step::Join { .. }
         | Step::EnterRoot { .. }
         | Step::Unshare { .. }
+        | Step::UnshareMounts { .. }
         | Step::BecomeRoot
         | Step::TimeOffsets { .. }
         | Step::Fork { .. }
@@ -21,6 +22,7 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         Step::Propagation { .. }
         | Step::PrivateParent { .. }
         | Step::OpenRoot { .. }
+        | Step::AttachRoot { .. }
         | Step::OpenRootInPlace { .. }
         | Step::ReadonlyRoot
         | Step::Pivot { .. }

@@ -3,6 +3,7 @@
 //! A plan is data: the steps that the child will take, in order, and what the parent has to do around it. Making one
 //! opens and verifies descriptors; it changes nothing.
 
+pub mod bare;
 mod builder;
 pub mod capability;
 mod cgroup_mount;
@@ -64,6 +65,8 @@ pub struct Request<'s> {
     pub seccomp: Option<&'s seccomp::Filter<'s>>,
     /// What is mounted on /dev/shm, in the place of what the document says: that of a pod or of another container.
     pub shm: Option<&'s OwnedFd>,
+    /// How to get a mount namespace that the container's may be copied from, instead of the host's.
+    pub bare: Option<&'s dyn Fn() -> Option<OwnedFd>>,
     /// What there will be of it; no directory, for a rootless runtime that may not make any. `None`: it could not be planned.
     pub cgroup: Option<&'s Cgroup>,
     pub rootless: bool,
@@ -125,7 +128,10 @@ impl Plan<'_> {
 pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
     let mut b = Builder::new(arena);
     check(&mut b, req.spec);
-    let ns = Namespaces::plan(&req.spec.linux.namespaces, req.written, &mut b.conflicts);
+    let mut ns = Namespaces::plan(&req.spec.linux.namespaces, req.written, &mut b.conflicts);
+    if let Some(bare) = req.bare.filter(|_| bare::suits(req, &ns)) {
+        ns.bare = bare();
+    }
     let id_maps = IdMaps::plan(&req.spec.linux, &ns, &mut b.conflicts);
     let offsets = b.part("linux.timeOffsets", |_| time_offsets(req.spec, &ns)).flatten();
     let stage_one = ns.needs_stage_one();
@@ -169,9 +175,12 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
 
 /// Joins and makes the namespaces, and those of the kinds in `private` besides, up to where the process is in all of them.
 /// Returns what the parent's clone has to make.
-fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>, private: u32) -> u32 {
+fn enter_namespaces(b: &mut Builder<'_>, mut ns: Namespaces, offsets: Option<String>, private: u32) -> u32 {
     let stage_one = ns.needs_stage_one();
-    let clone_kinds = ns.new_flags(&[Kind::User, Kind::Time, Kind::Cgroup]) | private;
+    let bare = ns.bare.take();
+    let mut later = vec![Kind::User, Kind::Time, Kind::Cgroup];
+    later.extend(bare.as_ref().map(|_| Kind::Mount));
+    let clone_kinds = ns.new_flags(&later) | private;
     let (new_time, new_cgroup) = (ns.is_new(Kind::Time), ns.is_new(Kind::Cgroup));
     let (new_user, user) = (ns.is_new(Kind::User), ns.is_private(Kind::User));
     if !stage_one {
@@ -200,6 +209,10 @@ fn enter_namespaces(b: &mut Builder<'_>, ns: Namespaces, offsets: Option<String>
     if stage_one {
         b.push(Step::NotDumpable);
         b.push(Step::Fork { kinds: clone_kinds });
+    }
+    if let Some(bare) = bare {
+        let from = b.pass(bare);
+        b.push(Step::UnshareMounts { from });
     }
     if new_cgroup {
         // Its root is the cgroup that the process is in at this moment.

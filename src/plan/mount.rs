@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use hilum_init::step::{Attr, Bind, Mount, Source, Step, Strs};
+use hilum_init::step::{Attr, Bind, Mount, Source, Step, Str, Strs};
 use hilum_sys::namespace::Kind;
 use rustix::fs::{access, statfs};
 
@@ -141,7 +141,7 @@ pub fn plan<'a>(
 fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, property: &dyn Fn(&str) -> String) -> Result<()> {
     let fd = b.pass(shm.try_clone().context("duplicate the descriptor of /dev/shm")?);
     let step = Step::Bind(Bind {
-        source: Source::Tree { fd, directory: true },
+        source: Source::Tree { fd, path: b.text("the shared /dev/shm", SHM)?, directory: true },
         recursive: false,
         target: b.text(SHM, &property("destination"))?,
         attr: Attr::default(),
@@ -221,8 +221,9 @@ fn bind_mount(
     Ok(())
 }
 
-/// Inside a user namespace the source may be out of reach (a directory that only the host's root may enter), so the
-/// parent takes hold of it; the child cuts it loose from the host's propagation.
+/// Inside a user namespace the source may be out of reach (a directory that only the host's root may enter), and in a
+/// mount namespace without the host's mounts it is, so the parent takes hold of it; the child cuts it loose from the host's
+/// propagation.
 pub fn bind_source<'a>(
     b: &mut Builder<'a>,
     ns: &Namespaces,
@@ -230,16 +231,22 @@ pub fn bind_source<'a>(
     recursive: bool,
     property: &str,
 ) -> Result<Source<'a>> {
-    if !ns.is_private(Kind::User) || !rustix::process::geteuid().is_root() {
+    let out_of_reach = ns.bare.is_some() || (ns.is_private(Kind::User) && rustix::process::geteuid().is_root());
+    if !out_of_reach {
         return Ok(Source::Path(b.text(path.as_os_str().as_encoded_bytes(), property)?));
     }
     let directory = rustix::fs::FileType::from_raw_mode(rustix::fs::stat(path).at(property, path)?.st_mode)
         == rustix::fs::FileType::Directory;
     let path = b.text(path.as_os_str().as_encoded_bytes(), property)?;
-    let tree = hilum_sys::mount::clone_tree(rustix::fs::CWD, path.0, recursive)
+    let tree = take_along(path, recursive, property)?;
+    Ok(Source::Tree { fd: b.pass(tree), path, directory })
+}
+
+/// A detached copy of what is mounted there.
+pub fn take_along(path: Str<'_>, recursive: bool, property: &str) -> Result<OwnedFd> {
+    hilum_sys::mount::clone_tree(rustix::fs::CWD, path.0, recursive)
         .map_err(Error::from)
-        .context(format!("{property}: open {}", path.0.to_string_lossy()))?;
-    Ok(Source::Tree { fd: b.pass(tree), directory })
+        .context(format!("{property}: open {}", path.0.to_string_lossy()))
 }
 
 fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -> Result<()> {

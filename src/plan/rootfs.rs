@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hilum_init::step::{self, Attr, Bind, Source, Step};
+use hilum_init::step::{self, Attr, Bind, Source, Step, Str};
 use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
@@ -25,12 +25,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     let path = req.rootfs.as_os_str().as_encoded_bytes();
     let Some(rootfs) = b.part("root.path", |b| b.text(path, "root.path")) else { return };
     if private {
-        if !shared {
-            b.push(Step::Propagation { flags: before_pivot(propagation) });
-        } else {
-            b.push(Step::PrivateParent { path: rootfs });
-        }
-        b.push(Step::OpenRoot { path: rootfs, recursive: true });
+        open(b, ns, rootfs, propagation);
     } else {
         b.push(Step::OpenRootInPlace { path: rootfs });
     }
@@ -75,6 +70,23 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     if private && propagation != 0 {
         b.push(Step::RootPropagation { flags: propagation });
     }
+}
+
+fn open<'a>(b: &mut Builder<'a>, ns: &Namespaces, path: Str<'a>, propagation: u32) {
+    let untie = Step::Propagation { flags: before_pivot(propagation) };
+    if ns.bare.is_some() {
+        if let Some(tree) = b.part("root.path", |_| mount::take_along(path, true, "root.path")) {
+            let fd = b.pass(tree);
+            b.push(Step::AttachRoot { fd, path });
+        }
+        b.push(untie);
+        return;
+    }
+    b.push(match propagation & options::MS_SHARED {
+        0 => untie,
+        _ => Step::PrivateParent { path },
+    });
+    b.push(Step::OpenRoot { path, recursive: true });
 }
 
 /// What the copies of the host's mounts get, before any of them is used: an unbindable one could not be the source of a

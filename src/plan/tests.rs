@@ -26,6 +26,7 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
         wait_for_start: true,
         seccomp: None,
         shm: None,
+        bare: None,
         cgroup: Some(&cgroup),
         rootless: false,
         in_user_namespace: false,

@@ -69,6 +69,7 @@ fn path<'s>(step: &Step<'s>) -> Option<Str<'s>> {
         Step::Remount { target: path, .. }
         | Step::PrivateParent { path }
         | Step::OpenRoot { path, .. }
+        | Step::AttachRoot { path, .. }
         | Step::OpenRootInPlace { path }
         | Step::Directory { path }
         | Step::Node { path, .. }
@@ -93,7 +94,7 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
         (Step::Fork { .. }, Errno::AGAIN) => Some(
             "the limit on processes is reached (linux.resources.pids.limit must leave room for one more, or RLIMIT_NPROC)",
         ),
-        (Step::Unshare { .. } | Step::Fork { .. }, Errno::NOSPC) => {
+        (Step::Unshare { .. } | Step::UnshareMounts { .. } | Step::Fork { .. }, Errno::NOSPC) => {
             Some("a limit of /proc/sys/user/max_*_namespaces is reached")
         }
         (_, Errno::NOSYS) => Some(OLD_KERNEL),

@@ -1,5 +1,6 @@
 //! The plan carried out: the parent's side of creating a container.
 
+pub mod bare;
 mod channel;
 mod child;
 pub mod console;

@@ -10,6 +10,7 @@ use super::preparation::{Bundle, Wish, new_id, prepare, take_part};
 use super::{Global, text};
 use crate::conflict::Conflicts;
 use crate::error::Result;
+use crate::run::bare;
 use report::Report;
 
 /// For a container that nobody has named.
@@ -44,6 +45,7 @@ fn look(global: &Global, args: &ArgMatches, id: &str, mut bundle: Bundle, mut co
         extra_env: Vec::new(),
         wait_for_start: true,
         shm: membership.shm.as_ref(),
+        bare: &bare::stand_in,
     };
     prepare(global, bundle, wish, |prepared| Ok(Report::new(global, prepared, conflicts)))
 }

@@ -5,7 +5,7 @@ mod holder;
 mod join;
 mod shared;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use hilum_sys::namespace::{self, Kind};
 
@@ -21,6 +21,8 @@ pub struct Namespaces {
     joins: Vec<Join>,
     /// Asked for, and refused: nothing else is to be wrong because of it.
     refused: Vec<Kind>,
+    /// What the new mount namespace is copied from, if that is not the host's.
+    pub bare: Option<OwnedFd>,
 }
 
 /// Where the container's namespace of a kind comes from.
