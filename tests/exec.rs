@@ -174,6 +174,24 @@ fn ignore_paused_waits_for_the_thaw() {
 }
 
 #[test]
+fn who_waits_for_the_thaw_can_give_up() {
+    let c = Container::sleeper();
+    c.up();
+    c.call(&["pause", &c.id]).ok();
+    let mut command = c.command(&["exec", "--ignore-paused", &c.id, "touch", "/dev/shm/executed"]);
+    let child = Helper(command.stdin(std::process::Stdio::null()).spawn().unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(std::process::Command::new("kill").args(["-INT", &child.pid().to_string()]).status().unwrap().success());
+    assert_ne!(child.exit_code(), 0);
+    c.call(&["resume", &c.id]).ok();
+    eventually("nothing of it is left", || {
+        c.call(&["ps", "-f", "json", &c.id]).ok().stdout.trim() == format!("[{}]", c.pid())
+    });
+    assert!(!proc(c.pid(), "root/dev/shm/executed").exists());
+    c.finish();
+}
+
+#[test]
 fn options_say_who_and_where_it_is() {
     let c = Container::sleeper();
     fs::write(c.rootfs().join("etc/passwd"), "user:x:1234:1::/home/user:/bin/sh\n").unwrap();

@@ -14,8 +14,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::plan::{self, seccomp};
 use crate::run::console::Console;
 use crate::run::exec::Exec;
-use crate::run::foreground;
 use crate::run::handover::Handover;
+use crate::run::{Created, foreground};
 use crate::spec::config::{Capabilities, Process, Spec};
 use crate::state::{Status, document};
 use crate::{log, spec};
@@ -68,11 +68,6 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     };
     let plan = plan::exec::plan(&arena, request)?;
     plan.log();
-    // Before there is a process that a signal could be meant for.
-    let signals = match detach {
-        true => None,
-        false => Some(SignalFd::all().context("block signals")?),
-    };
     let exec = Exec {
         plan: &plan,
         cgroup: &cgroup,
@@ -84,16 +79,31 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         state: &state,
     };
     let mut created = exec.create()?;
-    let sent = pidfd_socket.map_or(Ok(()), |socket| socket.send("setns", created.pidfd.as_fd()));
-    let executed =
-        sent.and_then(|()| created.execute(None)).and_then(|()| created.process.write_file(text(args, "pid-file")));
-    if let Err(error) = executed {
-        created.kill();
-        return Err(error);
-    }
+    let signals = match let_go(args, &mut created, detach, pidfd_socket) {
+        Ok(signals) => signals,
+        Err(error) => {
+            created.kill();
+            return Err(error);
+        }
+    };
     let Some(signals) = signals else { return Ok(0) };
     let code = foreground::hold(&created.process, &created.pidfd, &signals, created.terminal.take())?;
     Ok(u8::try_from(code).unwrap_or(FAILED))
+}
+
+/// The signals are those that are the process's from then on. Not before: who waits for a paused container to be resumed can
+/// be interrupted, and the process that has not executed yet ends with its runtime.
+fn let_go(
+    args: &ArgMatches,
+    created: &mut Created,
+    detach: bool,
+    pidfd_socket: Option<Handover>,
+) -> Result<Option<SignalFd>> {
+    let signals = if detach { None } else { Some(SignalFd::all().context("block signals")?) };
+    pidfd_socket.map_or(Ok(()), |socket| socket.send("setns", created.pidfd.as_fd()))?;
+    created.execute(None)?;
+    created.process.write_file(text(args, "pid-file"))?;
+    Ok(signals)
 }
 
 /// What is to run: a document of its own, or the container's process with what the options change.
