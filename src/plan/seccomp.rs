@@ -135,13 +135,10 @@ pub fn version() -> String {
     ScmpVersion::current().map(|v| v.to_string()).unwrap_or_default()
 }
 
-/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV came with Linux 5.19; the other flags are older than our floor. libseccomp
-/// is not asked: it knows the flag from 2.6 on, but only the kernel gets to see it.
+/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV came with Linux 5.19, and goes with a listener only; the other flags are older
+/// than our floor. libseccomp is not asked: it knows the flag from 2.6 on, but only the kernel gets to see it.
 fn has_wait_killable() -> bool {
-    let kernel = rustix::system::uname();
-    let release = kernel.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(5), Some(19))
+    hilum_sys::process::knows_seccomp_flags(WAIT_KILLABLE_RECV | NEW_LISTENER)
 }
 
 /// A profile that was found valid, not yet compiled.
@@ -240,7 +237,8 @@ fn flags(config: &Seccomp) -> Result<u32> {
         let at = || format!("linux.seccomp.flags[{i}]");
         let flag = lookup("flag", FLAGS, name).with_context(at)?;
         if flag == WAIT_KILLABLE_RECV && !has_wait_killable() {
-            return Err(Error::new(format!("{name} needs Linux 5.19")).context(at()));
+            let text = format!("this kernel does not know {name}");
+            return Err(Error::new(text).context(at()).hint("it came with Linux 5.19; remove it"));
         }
         if flag == WAIT_KILLABLE_RECV && !notify {
             return Err(Error::new(format!("{name} needs a rule with the action SCMP_ACT_NOTIFY")).context(at()));

@@ -54,11 +54,12 @@ pub fn default_action(signal: usize) {
     let _ = unsafe { syscall(__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0, 0]) };
 }
 
+/// linux/seccomp.h
+const SECCOMP_SET_MODE_FILTER: usize = 1;
+
 /// Installs a seccomp program, an array of `struct sock_filter`; with SECCOMP_FILTER_FLAG_NEW_LISTENER the kernel
 /// answers with the descriptor that receives the notifications.
 pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
-    // linux/seccomp.h
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
     const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
     #[repr(C)]
     struct Program {
@@ -73,6 +74,14 @@ pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
     let listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
     // SAFETY: with that flag the result is a new descriptor that nobody else knows.
     Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+}
+
+/// Whether the kernel has these SECCOMP_FILTER_FLAG_*: it looks at them first, and fails with EINVAL, or then at the
+/// program, which is not there, and fails with EFAULT (seccomp(2), NOTES).
+pub fn knows_seccomp_flags(flags: u32) -> bool {
+    // SAFETY: numbers and a null pointer, which the kernel refuses to read.
+    let result = unsafe { syscall(__NR_seccomp, [SECCOMP_SET_MODE_FILTER, flags as usize, 0, 0, 0, 0]) };
+    result == Err(crate::Errno::FAULT)
 }
 
 /// Joins the session keyring of this name, or a new one where there is none that the caller may search

@@ -345,3 +345,10 @@ fn a_long_profile_is_searched_as_a_tree() {
         assert_eq!(run(&program, native(), n as u32, [0; 6]), answer, "{n}");
     }
 }
+
+#[test]
+fn the_kernel_is_asked_which_flags_it_has() {
+    let knows = hilum_sys::process::knows_seccomp_flags;
+    assert!(knows(LOG) && knows(SPEC_ALLOW) && knows(NEW_LISTENER));
+    assert!(!knows(1 << 31) && !knows(LOG | 1 << 31));
+}
