@@ -43,6 +43,7 @@ mod refused;
 mod resources;
 mod rootfs;
 mod rootless;
+mod scheduling;
 mod seccomp;
 mod security;
 mod systemd;

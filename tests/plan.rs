@@ -139,6 +139,18 @@ fn call_of(step: &str, id: &str) -> Vec<String> {
         let (soft, hard) = values.split_once(", at most ").unwrap();
         return texts(&["prlimit64(0, RLIMIT_", name, &format!("{{rlim_cur={soft}, rlim_max={hard}}}")]);
     }
+    if let Some(policy) = behind("set process.scheduler to ") {
+        return texts(&["sched_setattr(0, {", policy]);
+    }
+    if let Some((class, level)) = behind("set process.ioPriority to ").and_then(|rest| rest.split_once(", ")) {
+        return texts(&["ioprio_set(", &format!("({class}, {level})")]);
+    }
+    if let Some(mode) = behind("set linux.memoryPolicy to ") {
+        return texts(&["set_mempolicy(", mode]);
+    }
+    if let Some(domain) = behind("set linux.personality to ") {
+        return texts(&["personality(", &format!("PER_{domain}")]);
+    }
     if let Some(ids) = behind("become user ") {
         let uid = ids.split(':').next().unwrap();
         return texts(&[&format!("setresuid({uid}, {uid}, {uid})")]);
@@ -206,6 +218,10 @@ const ACTS: &[&str] = &[
     "setsid(",
     "capset(",
     "accept4(",
+    "sched_setattr(0, {",
+    "ioprio_set(",
+    "set_mempolicy(",
+    "personality(",
     "keyctl(KEYCTL_JOIN_SESSION_KEYRING",
     "prctl(PR_SET_NO_NEW_PRIVS",
 ];
@@ -310,10 +326,18 @@ fn a_container_with_a_bit_of_everything_is_made_as_planned() {
         .set("process/capabilities", json!({ "bounding": caps, "effective": caps, "permitted": caps, "ambient": caps }))
         .set("process/noNewPrivileges", json!(false))
         .set("process/oomScoreAdj", json!(500))
+        .set("process/scheduler", json!({ "policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"] }))
+        .set("process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 5 }))
+        .set("process/execCPUAffinity", json!({ "final": "0" }))
+        .set("linux/personality", json!({ "domain": "LINUX32" }))
         .set("process/cwd", json!("/tmp"))
         .push("mounts", json!({ "destination": "/mnt", "type": "bind", "source": "/usr", "options": ["rbind", "ro"] }))
         .push("mounts", json!({ "destination": "/tmp", "type": "tmpfs", "source": "t", "options": ["mode=1777"] }))
         .set("hooks", json!({ "prestart": [{ "path": "/bin/true" }], "createContainer": [{ "path": "/bin/true" }] }));
+    let c = match Path::new("/proc/self/numa_maps").exists() {
+        true => c.set("linux/memoryPolicy", json!({ "mode": "MPOL_PREFERRED", "nodes": "0" })),
+        false => c,
+    };
     is_done_as_planned(c.set("root/readonly", json!(false)));
 }
 
@@ -407,7 +431,7 @@ fn every_conflict_is_listed_with_its_property_and_what_to_do() {
         .set("linux/resources/cpu", json!({ "cpus": "0", "quota": -1 }))
         .set("linux/resources/memory", json!({ "limit": -7 }))
         .set("hooks", json!({ "poststop": [{ "path": "relative" }] }))
-        .set("linux/personality", json!({ "domain": "LINUX32" }));
+        .set("linux/personality", json!({ "domain": "LINUX32", "flags": ["NONSENSE"] }));
     let mounts = c.config["mounts"].as_array().unwrap().len();
     let report = report(&c);
     let conflicts = report["conflicts"].as_array().unwrap();
@@ -417,13 +441,13 @@ fn every_conflict_is_listed_with_its_property_and_what_to_do() {
         "linux.resources.memory.limit".to_string(),
         "linux.seccomp.defaultAction".into(),
         "hooks.poststop[0].path".into(),
-        "linux.personality".into(),
         format!("linux.namespaces[{network}].path"),
         format!("mounts[{}].destination", mounts - 2),
         format!("mounts[{}].source", mounts - 1),
         "linux.sysctl[\"kernel.panic\"]".into(),
         "process.cwd".into(),
         "process.rlimits[1].type".into(),
+        "linux.personality.flags[0]".into(),
     ];
     assert_eq!(found, expected, "{report:#}");
     for conflict in conflicts {

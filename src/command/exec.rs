@@ -11,6 +11,7 @@ use super::{Global, text, texts};
 use crate::cgroup::Cgroup;
 use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Kind, Result};
+use crate::plan::scheduling::Affinity;
 use crate::plan::{self, seccomp};
 use crate::run::console::Console;
 use crate::run::exec::Exec;
@@ -56,6 +57,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
 
     let agent = Handover::seccomp(spec.linux.seccomp.as_ref(), filter.as_ref())?;
 
+    let affinity = Affinity::of(&process)?;
     let arena = Bump::new();
     let request = plan::exec::Request {
         spec: &spec,
@@ -65,11 +67,13 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         pid: init.pid,
         new_keyring: state.new_keyring,
         seccomp: filter.as_ref(),
+        cpus: affinity.last.as_deref(),
     };
     let plan = plan::exec::plan(&arena, request)?;
     plan.log();
     let exec = Exec {
         plan: &plan,
+        cpus: affinity.initial.as_deref(),
         cgroup: &cgroup,
         seccomp: filter.as_ref(),
         preserve,
@@ -155,8 +159,11 @@ fn process(args: &ArgMatches, spec: &Spec) -> Result<Process> {
     Ok(process)
 }
 
-/// What confines the container holds for a process that does not say otherwise.
+/// What confines the container holds for a process that does not say otherwise, and so does when and where it runs.
 fn inherit(process: &mut Process, container: Process) {
+    process.scheduler = process.scheduler.take().or(container.scheduler);
+    process.io_priority = process.io_priority.take().or(container.io_priority);
+    process.exec_cpu_affinity = process.exec_cpu_affinity.take().or(container.exec_cpu_affinity);
     process.capabilities = process.capabilities.take().or(container.capabilities);
     if process.rlimits.is_empty() {
         process.rlimits = container.rlimits;

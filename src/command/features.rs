@@ -4,7 +4,7 @@ use hilum_sys::namespace::Kind;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::plan::{capability, options, seccomp};
+use crate::plan::{capability, memory_policy, names, options, seccomp};
 use crate::pod::{JOIN, POD};
 use crate::state::OCI_VERSION;
 
@@ -34,7 +34,7 @@ pub fn run() -> Result<u8> {
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": false },
-            "memoryPolicy": {},
+            "memoryPolicy": { "modes": names::all(memory_policy::MODES), "flags": names::all(memory_policy::FLAGS) },
             "mountExtensions": { "idmap": { "enabled": false } },
             "netDevices": { "enabled": false },
         },

@@ -154,6 +154,26 @@ pub enum Step<'a> {
         soft: u64,
         hard: u64,
     },
+    /// sched_setattr(2).
+    Scheduler(Scheduler),
+    /// ioprio_set(2).
+    IoPriority {
+        class: u32,
+        level: u32,
+    },
+    /// sched_setaffinity(2): a bit for each CPU.
+    Affinity {
+        cpus: Words<'a>,
+    },
+    /// set_mempolicy(2): the mode with its flags, and a bit for each node.
+    MemoryPolicy {
+        mode: u32,
+        nodes: Words<'a>,
+    },
+    /// personality(2).
+    Personality {
+        domain: u32,
+    },
     NoNewPrivileges,
     /// The program that the last `Wait(Point::Seccomp)` was answered with.
     Seccomp {
@@ -258,6 +278,18 @@ pub struct Capabilities {
     pub permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,
+}
+
+/// What sched_setattr(2) takes, by its names there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    pub policy: u32,
+    pub flags: u32,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
 }
 
 /// A hook that runs in the container's namespaces; the state comes with the parent's answer.

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use hilum_sys::memory::{SharedWord, map_sealed};
 use hilum_sys::namespace::{self, Kind};
-use hilum_sys::{clone, process as sys_process};
+use hilum_sys::{clone, process as sys_process, schedule};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -159,6 +159,21 @@ impl<'a> Walk<'a> {
             Step::ProcWrite { path, value, unless_equal } => self.proc_write(path.0, value.0, unless_equal)?,
             Step::NewSession => process::new_session(self.terminal.as_ref().map(AsFd::as_fd))?,
             Step::Rlimit { resource, soft, hard } => sys_process::set_rlimit(resource, soft, hard)?,
+            Step::Scheduler(it) => schedule::set_scheduler(schedule::SchedAttr {
+                policy: it.policy,
+                flags: it.flags.into(),
+                nice: it.nice,
+                priority: it.priority,
+                runtime: it.runtime,
+                deadline: it.deadline,
+                period: it.period,
+                // The specification has no values for SCHED_FLAG_UTIL_CLAMP_MIN and _MAX: they are 0, as with runc.
+                ..schedule::SchedAttr::default()
+            })?,
+            Step::IoPriority { class, level } => schedule::set_io_priority(class, level)?,
+            Step::Affinity { cpus } => schedule::set_affinity(cpus.iter())?,
+            Step::MemoryPolicy { mode, nodes } => schedule::set_memory_policy(mode, nodes.iter())?,
+            Step::Personality { domain } => schedule::set_personality(domain)?,
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
             Step::Seccomp { flags } => self.install_filter(flags)?,
             Step::OwnStdio { uid, terminal } => process::own_stdio(uid, terminal)?,

@@ -3,7 +3,8 @@
 use hilum_init::step::{Bind, Point, Source, Step, Str};
 use hilum_sys::namespace::Kind;
 
-use super::process::RLIMITS;
+use super::process::{DOMAINS, RLIMITS};
+use super::{bits, memory_policy, names, scheduling};
 
 fn text(text: Str<'_>) -> std::borrow::Cow<'_, str> {
     text.0.to_string_lossy()
@@ -72,6 +73,13 @@ pub fn describe(step: &Step<'_>) -> String {
             let name = RLIMITS.get(*resource as usize).copied().unwrap_or_default();
             format!("set {name} to {}, at most {}", limit(*soft), limit(*hard))
         }
+        Step::Scheduler(it) => format!("set process.scheduler to {}", names::of(scheduling::POLICIES, it.policy)),
+        Step::IoPriority { class, level } => {
+            format!("set process.ioPriority to {}, {level}", names::of(scheduling::IO_CLASSES, *class))
+        }
+        Step::Affinity { cpus } => format!("set the CPUs of process.execCPUAffinity.final, {}", bits::list(*cpus)),
+        Step::MemoryPolicy { mode, .. } => format!("set linux.memoryPolicy to {}", memory_policy::name(*mode)),
+        Step::Personality { domain } => format!("set linux.personality to {}", names::of(DOMAINS, *domain)),
         Step::NoNewPrivileges => "set no_new_privs".into(),
         Step::Seccomp { .. } => "install the seccomp filter".into(),
         Step::OwnStdio { uid, .. } => format!("give the standard streams to user {uid}"),

@@ -1,8 +1,8 @@
 //! What belongs to a step besides its name: for `plan`, which shows a step whole.
 
-use hilum_init::step::{Attr, Capabilities, Step, Str, Strs, Words};
+use hilum_init::step::{Attr, Capabilities, Scheduler, Step, Str, Strs, Words};
 
-use super::{capability, options};
+use super::{bits, capability, memory_policy, names, options, scheduling};
 
 /// The part of a creation that a step belongs to.
 pub fn topic(step: &Step<'_>) -> &'static str {
@@ -36,6 +36,9 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         Step::Hostname { .. } | Step::Domainname { .. } => "names",
         Step::ProcWrite { path, .. } if path.0.to_bytes().starts_with(b"sys/") => "sysctls",
         Step::Rlimit { .. } => "limits",
+        Step::Scheduler(_) | Step::IoPriority { .. } | Step::Affinity { .. } | Step::MemoryPolicy { .. } => {
+            "scheduling"
+        }
         Step::Wait(Point::Seccomp) | Step::Seccomp { .. } => "seccomp",
         Step::OwnStdio { .. } | Step::User { .. } | Step::Umask { .. } => "ids",
         Step::BoundingSet { .. } | Step::Capabilities(_) | Step::NoNewPrivileges => "capabilities",
@@ -43,6 +46,7 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         | Step::NotDumpable
         | Step::SessionKeyring { .. }
         | Step::NewSession
+        | Step::Personality { .. }
         | Step::Chdir { .. }
         | Step::FindProgram { .. }
         | Step::Wait(Point::Ready)
@@ -89,6 +93,8 @@ pub fn detail(step: &Step<'_>) -> Option<String> {
             let groups: Vec<_> = groups.iter().map(|group| group.to_string()).collect();
             format!("and of the groups {}", groups.join(","))
         }
+        Step::Scheduler(it) => scheduler(it),
+        Step::MemoryPolicy { mode, nodes } => memory_policy(*mode, *nodes),
         Step::BoundingSet { keep } => format!("all but {}", capability_list(*keep)),
         Step::Capabilities(it) => sets(it),
         Step::FindProgram { candidates, .. } => words(*candidates),
@@ -121,6 +127,25 @@ fn capability_list(mask: u64) -> String {
     }
 }
 
+/// Of its values those that are set.
+fn scheduler(it: &Scheduler) -> String {
+    let values = [
+        ("nice", it.nice.to_string()),
+        ("priority", it.priority.to_string()),
+        ("runtime", it.runtime.to_string()),
+        ("deadline", it.deadline.to_string()),
+        ("period", it.period.to_string()),
+    ];
+    let values = values.iter().filter(|(_, value)| value != "0").map(|(name, value)| format!("{name} {value}"));
+    values.chain(names::of_flags(scheduling::FLAGS, it.flags).map(String::from)).collect::<Vec<_>>().join(", ")
+}
+
+fn memory_policy(mode: u32, nodes: Words<'_>) -> String {
+    let nodes = Some(bits::list(nodes)).filter(|list| !list.is_empty()).map(|list| format!("nodes {list}"));
+    let flags = names::of_flags(memory_policy::FLAGS, mode).map(String::from);
+    nodes.into_iter().chain(flags).collect::<Vec<_>>().join(", ")
+}
+
 /// Sets that are equal are said once.
 fn sets(it: &Capabilities) -> String {
     let mut said: Vec<(u64, String)> = Vec::new();
@@ -147,6 +172,15 @@ mod tests {
     fn equal_sets_of_capabilities_are_said_once() {
         let it = Capabilities { effective: 1 << 5, permitted: 1 << 5, inheritable: 0, ambient: 0 };
         assert_eq!(sets(&it), "effective, permitted: CAP_KILL; inheritable, ambient: none");
+    }
+
+    #[test]
+    fn of_a_scheduler_and_a_memory_policy_is_said_what_is_set() {
+        let it = Scheduler { policy: 1, flags: 1, priority: 7, ..Scheduler::default() };
+        assert_eq!(detail(&Step::Scheduler(it)).unwrap(), "priority 7, SCHED_FLAG_RESET_ON_FORK");
+        assert_eq!(detail(&Step::Scheduler(Scheduler::default())), None);
+        let policy = Step::MemoryPolicy { mode: 2 | 1 << 15, nodes: Words(&[3, 0, 0, 0]) };
+        assert_eq!(detail(&policy).unwrap(), "nodes 0-1, MPOL_F_STATIC_NODES");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Request<'s> {
     /// The container's processes have a session keyring of their own.
     pub new_keyring: bool,
     pub seccomp: Option<&'s Filter<'s>>,
+    /// The CPUs that it is to run on in the container's cgroup: process.execCPUAffinity.final.
+    pub cpus: Option<&'s [u32]>,
 }
 
 pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
@@ -38,6 +40,7 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
     let home = || passwd::home(&proc.join("root"), &[], &proc, req.process.user.uid);
     let subject = Subject {
         process: req.process,
+        linux: &req.spec.linux,
         seccomp: req.seccomp,
         home: &home,
         extra_env: &[],
@@ -49,6 +52,11 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
     let container = req.spec.process.as_ref();
     process::oom_score(&mut b, req.process.oom_score_adj.or(container.and_then(|process| process.oom_score_adj)))?;
     b.push(Step::EnterCgroup);
+    // What it was before, its parent's affinity has decided.
+    if let Some(cpus) = req.cpus {
+        let cpus = b.words(cpus);
+        b.push(Step::Affinity { cpus });
+    }
     // Before there is anybody in the container who could look (CVE-2016-9962).
     b.push(Step::NotDumpable);
     if kinds & Kind::Mount.flag() == 0 {

@@ -4,6 +4,7 @@
 //! opens and verifies descriptors; it changes nothing.
 
 pub mod bare;
+mod bits;
 mod builder;
 pub mod capability;
 mod cgroup_mount;
@@ -13,13 +14,16 @@ mod device;
 pub mod exec;
 mod hooks;
 mod idmap;
+pub mod memory_policy;
 pub mod mount;
+pub mod names;
 pub mod namespace;
 pub mod options;
 mod passwd;
 mod process;
 pub mod rootfs;
 pub mod sandbox;
+pub mod scheduling;
 pub mod seccomp;
 mod sysctl;
 #[cfg(test)]
@@ -240,12 +244,9 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 fn check(b: &mut Builder<'_>, spec: &Spec) {
     let linux = &spec.linux;
     hooks::check(b, &spec.hooks);
-    for (absent, property) in [
-        (linux.net_devices.is_empty(), "linux.netDevices"),
-        (linux.intel_rdt.is_none(), "linux.intelRdt"),
-        (linux.memory_policy.is_none(), "linux.memoryPolicy"),
-        (linux.personality.is_none(), "linux.personality"),
-    ] {
+    for (absent, property) in
+        [(linux.net_devices.is_empty(), "linux.netDevices"), (linux.intel_rdt.is_none(), "linux.intelRdt")]
+    {
         b.part(property, |_| if absent { Ok(()) } else { Err(unsupported(property)) });
     }
 }

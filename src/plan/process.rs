@@ -8,7 +8,7 @@ use hilum_sys::namespace::Kind;
 
 use super::namespace::Namespaces;
 use super::seccomp::Filter;
-use super::{Builder, Request, SecurityModules, capability, hooks, passwd, sysctl};
+use super::{Builder, Request, SecurityModules, capability, hooks, memory_policy, names, passwd, scheduling, sysctl};
 use crate::error::{Error, Result};
 use crate::spec::config::{self, Process};
 
@@ -32,11 +32,16 @@ pub(super) const RLIMITS: [&str; 16] = [
     "RLIMIT_RTTIME",
 ];
 
+/// linux/personality.h
+pub(super) const DOMAINS: &names::Table = &[("LINUX", 0), ("LINUX32", 8)];
+
 const DEFAULT_UMASK: u32 = 0o022;
 
 /// A process on its way into a container: the first one, or one that joins it later.
 pub struct Subject<'s> {
     pub process: &'s Process,
+    /// What the container's document says of all its processes.
+    pub linux: &'s config::Linux,
     pub seccomp: Option<&'s Filter<'s>>,
     /// Where it may find its HOME, if the environment has none.
     pub home: &'s dyn Fn() -> Option<String>,
@@ -52,8 +57,11 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
         || req.spec.process.as_ref().ok_or_else(|| Error::new("process: missing").hint("say what is to be executed"));
     let Some(process) = b.part("process", |_| process()) else { return };
     let home = || passwd::home(req.rootfs, &req.spec.mounts, req.bundle, process.user.uid);
+    // For processes of `exec` alone: looked at here, so that it fails before there is a container.
+    b.part("process.execCPUAffinity", |_| scheduling::Affinity::of(process));
     let subject = Subject {
         process,
+        linux: &req.spec.linux,
         seccomp: req.seccomp,
         home: &home,
         extra_env: &req.extra_env,
@@ -79,9 +87,16 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Option<Step<'a
     b.part("process.cwd", |_| check_cwd(&process.cwd));
     b.part("process.apparmorProfile", |b| apparmor(b, &process.apparmor_profile, subject.modules));
     b.part("process.selinuxLabel", |b| selinux(b, &process.selinux_label, subject.modules));
-    refuse_unsupported(b, process);
     for (index, limit) in process.rlimits.iter().enumerate() {
         b.part(format_args!("process.rlimits[{index}]"), |b| rlimit(b, process, index, limit));
+    }
+    // Behind the limits, which may be what gives the right to it; before the capabilities go, and before a filter.
+    scheduling::plan(b, process);
+    if let Some(policy) = &subject.linux.memory_policy {
+        b.part("linux.memoryPolicy", |b| memory_policy::plan(b, policy));
+    }
+    if let Some(config) = &subject.linux.personality {
+        b.part("linux.personality", |b| personality(b, config));
     }
 
     let filter = subject.seccomp.map(Filter::flags);
@@ -211,14 +226,14 @@ pub fn oom_score(b: &mut Builder<'_>, score: Option<i32>) -> Result<()> {
     Ok(())
 }
 
-fn refuse_unsupported(b: &mut Builder<'_>, process: &Process) {
-    for (absent, property) in [
-        (process.scheduler.is_none(), "process.scheduler"),
-        (process.io_priority.is_none(), "process.ioPriority"),
-        (process.exec_cpu_affinity.is_none(), "process.execCPUAffinity"),
-    ] {
-        b.part(property, |_| if absent { Ok(()) } else { Err(super::unsupported(property)) });
+fn personality(b: &mut Builder<'_>, config: &config::Personality) -> Result<()> {
+    if let Some(flag) = config.flags.first() {
+        return Err(Error::new(format!("linux.personality.flags[0]: {flag:?} is not supported"))
+            .hint("remove it: the specification defines no flags"));
     }
+    let domain = names::number("linux.personality.domain", DOMAINS, &config.domain)?;
+    b.push(Step::Personality { domain });
+    Ok(())
 }
 
 fn rlimit(b: &mut Builder<'_>, process: &Process, index: usize, limit: &config::Rlimit) -> Result<()> {

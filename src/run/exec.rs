@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use hilum_init::step::Point;
+use hilum_sys::schedule::set_affinity;
 
 use super::channel::Said;
 use super::child::{self, Child};
@@ -10,13 +11,15 @@ use super::console::Console;
 use super::handover::Handover;
 use super::{Created, compile, files, no_agent, out_of_turn, steps_after_ready};
 use crate::cgroup::Cgroup;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::plan::Plan;
 use crate::plan::seccomp::Filter;
 use crate::state::{Identity, State};
 
 pub struct Exec<'e> {
     pub plan: &'e Plan<'e>,
+    /// Where the process runs before it is in the cgroup: process.execCPUAffinity.initial.
+    pub cpus: Option<&'e [u32]>,
     pub cgroup: &'e Cgroup,
     pub seccomp: Option<&'e Filter<'e>>,
     pub preserve: u32,
@@ -30,6 +33,13 @@ pub struct Exec<'e> {
 impl Exec<'_> {
     /// Up to the point where the process is ready to execute; on an error, nothing of it is left.
     pub fn create(&self) -> Result<Created> {
+        if let Some(cpus) = self.cpus {
+            // The child inherits it, and may be made in the cgroup (CLONE_INTO_CGROUP). The runtime stays there: the
+            // specification speaks of the "runtime parent process".
+            set_affinity(cpus.iter().copied())
+                .context("set the CPUs of process.execCPUAffinity.initial")
+                .map_err(|error| error.hint("one of them must be online, and in the cpuset of the runtime's cgroup"))?;
+        }
         let program = files::init_program()?;
         let cgroup = self.cgroup.entry()?;
         let start = child::Start { program: &program, cgroup, preserve: self.preserve, knock: None };

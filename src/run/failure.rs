@@ -1,11 +1,12 @@
 //! A failure in the child, put into words: the parent holds the same list of steps.
 
-use hilum_init::step::{Step, Str};
+use hilum_init::step::{Scheduler, Step, Str};
 use hilum_sys::namespace::Kind;
 use rustix::io::Errno;
 use rustix::process::WaitIdStatus;
 
 use crate::error::{Error, errno_text};
+use crate::plan::scheduling::{DEADLINE, FIFO, ISO, RR};
 use crate::plan::{Plan, describe};
 use crate::state::StepNames;
 
@@ -84,6 +85,15 @@ fn path<'s>(step: &Step<'s>) -> Option<Str<'s>> {
 fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
     match (step, errno) {
         (Step::Rlimit { .. }, Errno::PERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE on the host"),
+        (Step::Scheduler(it), errno) => scheduler_hint(it, errno),
+        (Step::IoPriority { .. }, Errno::PERM) => Some("IOPRIO_CLASS_RT needs CAP_SYS_NICE on the host"),
+        (Step::Affinity { .. }, Errno::INVAL) => Some("one of them must be online, and in the container's cpuset"),
+        (Step::MemoryPolicy { .. }, Errno::INVAL) => {
+            Some("the nodes must be online and in the container's cpuset, and this kernel must know the mode and flags")
+        }
+        (Step::MemoryPolicy { .. }, Errno::NOSYS) => {
+            Some("this kernel was built without NUMA: remove linux.memoryPolicy")
+        }
         (Step::Mount(_), Errno::NODEV) => Some("this kernel does not know the file system (see /proc/filesystems)"),
         (Step::Node { .. }, Errno::PERM) => Some("making a device needs CAP_MKNOD"),
         (Step::Pivot { .. }, Errno::INVAL) => Some("where / is an initramfs, pivot_root cannot work: use --no-pivot"),
@@ -98,6 +108,25 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
             Some("a limit of /proc/sys/user/max_*_namespaces is reached")
         }
         (_, Errno::NOSYS) => Some(OLD_KERNEL),
+        _ => None,
+    }
+}
+
+fn scheduler_hint(it: &Scheduler, errno: Errno) -> Option<&'static str> {
+    match (it.policy, errno) {
+        (DEADLINE, Errno::PERM) => Some(
+            "SCHED_DEADLINE needs CAP_SYS_NICE on the host, and all CPUs: no linux.resources.cpu.cpus, no CPU affinity",
+        ),
+        (FIFO | RR, Errno::PERM) => Some(
+            "that needs CAP_SYS_NICE on the host, or RLIMIT_RTPRIO; and with cgroup v1, linux.resources.cpu.realtimeRuntime",
+        ),
+        (_, Errno::PERM) => Some("a lower nice value needs CAP_SYS_NICE on the host, or RLIMIT_NICE"),
+        (DEADLINE, Errno::INVAL) => Some("the kernel wants 1024 ns <= runtime <= deadline <= period (sched(7))"),
+        (ISO, Errno::INVAL) => Some("Linux has reserved SCHED_ISO, and has not written it"),
+        (DEADLINE, Errno::BUSY) => Some("the CPUs have not as much time left for SCHED_DEADLINE: a shorter runtime"),
+        (_, Errno::OPNOTSUPP) => {
+            Some("this kernel was built without CONFIG_UCLAMP_TASK: remove SCHED_FLAG_UTIL_CLAMP_*")
+        }
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ pub mod mount;
 pub mod namespace;
 pub mod process;
 pub mod raw;
+pub mod schedule;
 pub mod socket;
 
 #[cfg(feature = "std")]
