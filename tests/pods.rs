@@ -3,6 +3,7 @@
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 /// The kinds under /proc/PID/ns that a pod can share.
 const SHARED: [&str; 7] = ["net", "ipc", "uts", "pid", "user", "time", "cgroup"];
