@@ -303,12 +303,80 @@ fn ro_covers_one_mount_and_rro_covers_the_tree() {
 
 #[test]
 fn recursive_attributes_cover_the_tree() {
-    let (c, mounts) = tree(&["rbind", "rnosuid", "rnodev", "rnoexec", "rnoatime"]);
-    for point in ["/copy", "/copy/inner"] {
-        for option in ["nosuid", "nodev", "noexec", "noatime"] {
-            assert!(mount_at(&mounts, point).has(option), "{point} {option}: {mounts:#?}");
+    let all = ["nosuid", "nodev", "noexec", "nodiratime", "noatime", "nosymfollow"];
+    let flags_of = |mount: &Mount| all.into_iter().filter(|option| mount.has(option)).collect::<Vec<_>>();
+    // Those that the file system of the tests' files is mounted with.
+    let (c, mounts) = tree(&["rbind"]);
+    let own = flags_of(mount_at(&mounts, "/copy"));
+    c.finish();
+    for option in all {
+        let (c, mounts) = tree(&["rbind", &format!("r{option}")]);
+        let expected: Vec<_> = all.into_iter().filter(|flag| *flag == option || own.contains(flag)).collect();
+        for point in ["/copy", "/copy/inner"] {
+            assert_eq!(flags_of(mount_at(&mounts, point)), expected, "{point}: {mounts:#?}");
         }
+        c.finish();
     }
+}
+
+#[test]
+fn recursive_opposites_clear_what_the_mounts_below_have() {
+    let flags = "ro,nosuid,nodev,noexec,nodiratime,noatime,nosymfollow";
+    for (option, cleared) in [
+        ("rrw", "ro"),
+        ("rsuid", "nosuid"),
+        ("rdev", "nodev"),
+        ("rexec", "noexec"),
+        ("rdiratime", "nodiratime"),
+        ("ratime", "noatime"),
+        ("rrelatime", "noatime"),
+        ("rstrictatime", "noatime"),
+        ("rnorelatime", "noatime"),
+        ("rnostrictatime", "noatime"),
+        ("rsymfollow", "nosymfollow"),
+    ] {
+        let c = shows("", &[]);
+        let (outer, inner) = (volume(&c, "outer"), volume(&c, "inner"));
+        fs::create_dir(format!("{outer}/inner")).unwrap();
+        let c = c.push("mounts", bind(&outer, "/copy", &["rbind", option]));
+        let mounted = HostMount::new(&["-o", "bind", &inner, &format!("{outer}/inner")]);
+        let remount = format!("remount,bind,{flags}");
+        assert!(Command::new("mount").args(["-o", &remount, &mounted.0]).status().unwrap().success());
+        let out = c.run();
+        drop(mounted);
+        let mounts = parse_mounts(&out.ok().stdout);
+        let below = mount_at(&mounts, "/copy/inner");
+        for flag in flags.split(',') {
+            assert_eq!(below.has(flag), flag != cleared, "{option} {flag}: {below:?}");
+        }
+        assert_eq!(below.has("relatime"), matches!(option, "ratime" | "rrelatime" | "rnorelatime" | "rnostrictatime"));
+        c.finish();
+    }
+}
+
+/// Also where the tree is there already, and where the runtime makes one: the cgroup mounts of version 1.
+#[test]
+fn recursive_attributes_of_a_remount_and_of_the_cgroups_cover_the_tree() {
+    if !hilum_only("the oracle changes the topmost mount alone") {
+        return;
+    }
+    let c = shows("", &[]);
+    let (outer, inner) = (volume(&c, "outer"), volume(&c, "inner"));
+    fs::create_dir(format!("{outer}/inner")).unwrap();
+    let remount = json!({ "destination": "/copy", "type": "none", "options": ["remount", "noexec", "rnosuid"] });
+    let mut c = c.push("mounts", bind(&outer, "/copy", &["rbind"])).push("mounts", remount);
+    let mounts = c.config["mounts"].as_array_mut().unwrap();
+    let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+    cgroup["options"] = json!(["nosuid", "nodev", "rnoexec", "rro"]);
+    let mounted = HostMount::new(&["--bind", &inner, &format!("{outer}/inner")]);
+    let out = c.run();
+    drop(mounted);
+    let mounts = parse_mounts(&out.ok().stdout);
+    assert!(mount_at(&mounts, "/copy").has("nosuid") && mount_at(&mounts, "/copy").has("noexec"), "{mounts:#?}");
+    let below = mount_at(&mounts, "/copy/inner");
+    assert!(below.has("nosuid") && !below.has("noexec"), "{below:?}");
+    let cgroups: Vec<_> = mounts.iter().filter(|mount| mount.point.starts_with("/sys/fs/cgroup")).collect();
+    assert!(!cgroups.is_empty() && cgroups.iter().all(|m| m.has("ro") && m.has("noexec")), "{cgroups:#?}");
     c.finish();
 }
 

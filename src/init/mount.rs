@@ -108,7 +108,7 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
     let attr = mount_attr(it.attr);
     let early = attr == MountAttr::default() || try_attr(tree, &attr).during("set the mount's flags")?;
     if it.recursive_attr != Attr::default() {
-        mount_setattr(tree, true, &mount_attr(it.recursive_attr)).during("set the flags of all mounts (Linux 5.12)")?;
+        set_tree_attr(tree, it.recursive_attr)?;
     }
     if let Err(fail) = attach(tree, target.as_fd()) {
         let on_directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
@@ -130,6 +130,10 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
     set_propagation(tree, it.propagation)
 }
 
+fn set_tree_attr(tree: BorrowedFd<'_>, attr: Attr) -> Result<()> {
+    mount_setattr(tree, true, &mount_attr(attr)).during("set the flags of all mounts (Linux 5.12)")
+}
+
 fn mount_attr(attr: Attr) -> MountAttr {
     MountAttr { set: attr.set, clear: attr.clear, ..MountAttr::default() }
 }
@@ -149,9 +153,9 @@ fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn remount(root: &Root, target: &CStr, set: u64, clear: u64) -> Result<()> {
+pub(crate) fn remount(root: &Root, target: &CStr, attr: Attr, recursive: bool) -> Result<()> {
     let target = root.find(target, OFlags::PATH, true)?;
-    set_attr(target.as_fd(), &MountAttr { set, clear, ..MountAttr::default() })
+    if recursive { set_tree_attr(target.as_fd(), attr) } else { set_attr(target.as_fd(), &mount_attr(attr)) }
 }
 
 /// Each flag as mount_setattr(2), mount(2) and statfs(2) know it. A strict access time is what is there without the flags

@@ -87,11 +87,11 @@ pub enum Step<'a> {
     },
     Mount(#[serde(borrow)] Mount<'a>),
     Bind(#[serde(borrow)] Bind<'a>),
-    /// Changes flags of what is mounted at the target.
+    /// Changes flags of what is mounted at the target, or of the tree there.
     Remount {
         target: Str<'a>,
-        set: u64,
-        clear: u64,
+        attr: Attr,
+        recursive: bool,
     },
     /// Made where it is missing (the working directory).
     Directory {

@@ -69,7 +69,8 @@ pub fn plan<'a>(
         }
     }
     if options.attr.set & options::RDONLY != 0 {
-        remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, set: options::RDONLY, clear: 0 });
+        let attr = Attr { set: options::RDONLY, clear: 0 };
+        remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, attr, recursive: false });
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ pub fn detail(step: &Step<'_>) -> Option<String> {
             all.extend(propagation(it.propagation));
             all.join(",")
         }
-        Step::Remount { set, clear, .. } => attributes(Attr { set: *set, clear: *clear }, "").join(","),
+        Step::Remount { attr, recursive, .. } => attributes(*attr, if *recursive { "r" } else { "" }).join(","),
         Step::Node { mode, device, uid, gid, .. } => {
             let kind = match mode & 0o170_000 {
                 0o060_000 => "b",

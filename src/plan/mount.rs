@@ -71,8 +71,8 @@ pub fn plan<'a>(
     let to = b.text(&target, &property("destination"))?;
 
     if options.remount {
-        let Attr { set, clear } = options.attr;
-        b.push(Step::Remount { target: to, set, clear });
+        b.push(Step::Remount { target: to, attr: options.attr, recursive: false });
+        b.steps.extend(of_tree(to, &options));
         return Ok(());
     }
     if bind {
@@ -83,7 +83,11 @@ pub fn plan<'a>(
             return Err(Error::new(format!("{}: missing", property("type")))
                 .hint("name the file system, or add the option bind"));
         }
-        ("cgroup", _) => return cgroup_mount::plan(b, req, ns, &target, &options, remounts),
+        ("cgroup", _) => {
+            cgroup_mount::plan(b, req, ns, &target, &options, remounts)?;
+            remounts.extend(of_tree(to, &options));
+            return Ok(());
+        }
         // Only who owns the network namespace may mount a sysfs of it: the host's own, read-only, stands in.
         ("sysfs", Some(kind)) if !ns.owned_by_container(kind) => {
             let step = Step::Bind(Bind {
@@ -117,7 +121,8 @@ pub fn plan<'a>(
     // Devices still have to be made in a /dev that is to be read-only.
     if target == "/dev" && options.attr.set & options::RDONLY != 0 {
         options.attr.set &= !options::RDONLY;
-        remounts.push(Step::Remount { target: to, set: options::RDONLY, clear: 0 });
+        let attr = Attr { set: options::RDONLY, clear: 0 };
+        remounts.push(Step::Remount { target: to, attr, recursive: false });
     }
     let step = Step::Mount(Mount {
         fs: b.text(&mount.kind, &property("type"))?,
@@ -130,11 +135,14 @@ pub fn plan<'a>(
         no_symlinks: matches!(mount.kind.as_str(), "proc" | "sysfs") || target == "/dev",
     });
     b.push(step);
-    if options.recursive_attr != Attr::default() {
-        let Attr { set, clear } = options.recursive_attr;
-        b.push(Step::Remount { target: to, set, clear });
-    }
+    b.steps.extend(of_tree(to, &options));
     Ok(())
+}
+
+/// The flags for all mounts of a tree (rro, rnosuid, …), once it is there.
+fn of_tree<'a>(target: Str<'a>, options: &Options) -> Option<Step<'a>> {
+    let attr = options.recursive_attr;
+    (attr != Attr::default()).then_some(Step::Remount { target, attr, recursive: true })
 }
 
 /// The ipc namespace is shared, and so is what stands here, whatever a client that does not know wants to mount.
