@@ -18,6 +18,7 @@ mod devices;
 mod errors;
 mod exec;
 mod hooks;
+mod idmap;
 mod inspect;
 mod join;
 mod kill;

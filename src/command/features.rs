@@ -4,7 +4,7 @@ use hilum_sys::namespace::Kind;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::plan::{capability, memory_policy, names, options, seccomp};
+use crate::plan::{capability, idmapped, memory_policy, names, options, seccomp};
 use crate::pod::{JOIN, POD};
 use crate::state::OCI_VERSION;
 
@@ -35,7 +35,7 @@ pub fn run() -> Result<u8> {
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": false },
             "memoryPolicy": { "modes": names::all(memory_policy::MODES), "flags": names::all(memory_policy::FLAGS) },
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": idmapped::is_known_to_kernel() } },
             "netDevices": { "enabled": false },
         },
         // Whoever may write these may have other namespaces, or other properties of a unit. A dot at the end: a prefix.

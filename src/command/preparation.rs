@@ -127,6 +127,7 @@ pub fn prepare<T>(
         false => it.cgroup.cgroup.clone(),
     });
     let arena = Bump::new();
+    let for_mounts = idmap::ForMounts::default();
     let mut request = Request {
         spec,
         written: bundle.document.written,
@@ -141,6 +142,7 @@ pub fn prepare<T>(
         seccomp: seccomp.as_ref(),
         shm: wish.shm,
         bare: Some(wish.bare),
+        user_namespace: &|maps| for_mounts.get(maps),
         cgroup: cgroup.as_ref(),
         rootless: global.rootless,
         in_user_namespace: in_user_namespace(),

@@ -268,6 +268,8 @@ pub enum Source<'a> {
         fd: Fd,
         path: Str<'a>,
         directory: bool,
+        /// Its ids are mapped already: those of the whole tree, or of the topmost mount.
+        idmap: Option<bool>,
     },
 }
 

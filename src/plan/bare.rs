@@ -64,7 +64,7 @@ pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
     b.push(Step::AttachRoot { fd, path });
     let (fd, path) = (b.pass(null), b.text(NULL, NULL)?);
     b.push(Step::Bind(Bind {
-        source: Source::Tree { fd, path, directory: false },
+        source: Source::Tree { fd, path, directory: false, idmap: None },
         recursive: false,
         target: path,
         attr: Attr::default(),
@@ -76,16 +76,5 @@ pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
     b.push(Step::Pivot { shared: false });
     b.push(Step::Wait(Point::Ready));
     b.push(Step::End);
-    Ok(Plan {
-        steps: b.steps,
-        fds: b.fds,
-        clone_kinds: Kind::Mount.flag(),
-        stage_one: false,
-        id_maps: None,
-        namespaces: Vec::new(),
-        cgroup_owner: None,
-        memory_limit: None,
-        conflicts: b.conflicts,
-        warnings: b.warnings,
-    })
+    Ok(Plan::of_steps(b, Kind::Mount.flag()))
 }

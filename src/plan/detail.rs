@@ -1,6 +1,6 @@
 //! What belongs to a step besides its name: for `plan`, which shows a step whole.
 
-use hilum_init::step::{Attr, Capabilities, Scheduler, Step, Str, Strs, Words};
+use hilum_init::step::{Attr, Capabilities, Scheduler, Source, Step, Str, Strs, Words};
 
 use super::{bits, capability, memory_policy, names, options, scheduling};
 
@@ -73,6 +73,9 @@ pub fn detail(step: &Step<'_>) -> Option<String> {
             all.extend(attributes(it.attr, ""));
             all.extend(attributes(it.recursive_attr, "r"));
             all.extend(propagation(it.propagation));
+            if let Source::Tree { idmap: Some(recursive), .. } = it.source {
+                all.push(if recursive { options::RIDMAP } else { options::IDMAP }.into());
+            }
             all.join(",")
         }
         Step::Remount { attr, recursive, .. } => attributes(*attr, if *recursive { "r" } else { "" }).join(","),

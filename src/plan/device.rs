@@ -100,7 +100,7 @@ fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device,
         let source = std::path::Path::new(&path);
         check_same(source, kind, dev, property)?;
         let step = Step::Bind(Bind {
-            source: mount::bind_source(b, ns, source, false, property)?,
+            source: mount::bind_source(b, ns, (source, false), None, property)?,
             recursive: false,
             target: to,
             attr: Attr::default(),

@@ -88,18 +88,7 @@ pub fn plan<'a>(arena: &'a Bump, req: Request<'_>) -> Result<Plan<'a>> {
     b.steps.extend(exec);
     b.conflicts.check()?;
     let memory_limit = memory_limit(req.spec);
-    Ok(Plan {
-        steps: b.steps,
-        fds: b.fds,
-        clone_kinds: 0,
-        stage_one: true,
-        id_maps: None,
-        namespaces: Vec::new(),
-        cgroup_owner: None,
-        memory_limit,
-        conflicts: b.conflicts,
-        warnings: b.warnings,
-    })
+    Ok(Plan { stage_one: true, memory_limit, ..Plan::of_steps(b, 0) })
 }
 
 /// The namespaces of the process that are not the caller's: setns(2) refuses to enter the user namespace that one is in.

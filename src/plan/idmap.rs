@@ -12,7 +12,7 @@ const MOST: usize = 340;
 /// Its limit on their text: a page.
 const LONGEST: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IdMaps {
     pub uid: Vec<IdMapping>,
     pub gid: Vec<IdMapping>,
@@ -39,6 +39,12 @@ impl IdMaps {
         Some(Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() })
     }
 
+    /// Those of a new user namespace, if they can be written.
+    pub fn of_container(linux: &Linux) -> Option<Self> {
+        let good = check(&linux.uid_mappings, "").and_then(|()| check(&linux.gid_mappings, "")).is_ok();
+        good.then(|| Self { uid: linux.uid_mappings.clone(), gid: linux.gid_mappings.clone() })
+    }
+
     /// What an id of the container is on the host.
     pub fn host_id(maps: &[IdMapping], id: u32) -> Option<u32> {
         maps.iter().find_map(|map| {
@@ -58,6 +64,16 @@ fn check(maps: &[IdMapping], property: &str) -> Result<()> {
         return Err(Error::new(format!("{property}: user namespaces enabled, but no mapping found"))
             .hint("map at least the container's id 0"));
     }
+    check_ranges(maps, property)?;
+    if !maps.iter().any(|map| map.container_id == 0) {
+        return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up"))
+            .hint("add a line with containerID 0"));
+    }
+    Ok(())
+}
+
+/// Whether the kernel takes them.
+pub(super) fn check_ranges(maps: &[IdMapping], property: &str) -> Result<()> {
     if maps.len() > MOST {
         return Err(Error::new(format!("{property}: {} lines, and the kernel takes {MOST}", maps.len())));
     }
@@ -75,10 +91,6 @@ fn check(maps: &[IdMapping], property: &str) -> Result<()> {
         return Err(Error::new(format!(
             "{property}: {text} bytes as the kernel reads it, which takes less than {LONGEST}"
         )));
-    }
-    if !maps.iter().any(|map| map.container_id == 0) {
-        return Err(Error::new(format!("{property}: nothing is mapped to the container's id 0, which sets it up"))
-            .hint("add a line with containerID 0"));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod device;
 pub mod exec;
 mod hooks;
 mod idmap;
+pub mod idmapped;
 pub mod memory_policy;
 pub mod mount;
 pub mod names;
@@ -71,6 +72,8 @@ pub struct Request<'s> {
     pub shm: Option<&'s OwnedFd>,
     /// How to get a mount namespace that the container's may be copied from, instead of the host's.
     pub bare: Option<&'s dyn Fn() -> Option<OwnedFd>>,
+    /// A user namespace with these maps, for mounts.
+    pub user_namespace: &'s dyn Fn(&IdMaps) -> Result<OwnedFd>,
     /// What there will be of it; no directory, for a rootless runtime that may not make any. `None`: it could not be planned.
     pub cgroup: Option<&'s Cgroup>,
     pub rootless: bool,
@@ -116,7 +119,23 @@ pub struct Plan<'a> {
     pub warnings: Vec<String>,
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// Of a process that needs nothing but its steps, and namespaces that the clone makes.
+    fn of_steps(b: Builder<'a>, clone_kinds: u32) -> Self {
+        Plan {
+            steps: b.steps,
+            fds: b.fds,
+            clone_kinds,
+            stage_one: false,
+            id_maps: None,
+            namespaces: Vec::new(),
+            cgroup_owner: None,
+            memory_limit: None,
+            conflicts: b.conflicts,
+            warnings: b.warnings,
+        }
+    }
+
     /// What may surprise, and for `--debug` each step, in words.
     pub fn log(&self) {
         for warning in &self.warnings {
@@ -163,18 +182,8 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
         b.push(Step::LoopbackUp);
     }
     b.append(behind);
-    Plan {
-        steps: b.steps,
-        fds: b.fds,
-        clone_kinds,
-        stage_one,
-        id_maps,
-        namespaces,
-        cgroup_owner,
-        memory_limit: memory_limit(req.spec),
-        conflicts: b.conflicts,
-        warnings: b.warnings,
-    }
+    let memory_limit = memory_limit(req.spec);
+    Plan { stage_one, id_maps, namespaces, cgroup_owner, memory_limit, ..Plan::of_steps(b, clone_kinds) }
 }
 
 /// Joins and makes the namespaces, and those of the kinds in `private` besides, up to where the process is in all of them.

@@ -1,12 +1,13 @@
 //! mounts: each entry of the document becomes a step, or is refused.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use hilum_init::step::{Attr, Bind, Mount, Source, Step, Str, Strs};
 use hilum_sys::namespace::Kind;
 use rustix::fs::{access, statfs};
 
+use super::idmapped::{self, Idmap};
 use super::namespace::Namespaces;
 use super::options::{self, Options};
 use super::{Builder, Request, cgroup_mount};
@@ -48,15 +49,7 @@ pub fn plan<'a>(
         return Err(Error::new(format!("{}: a mount on / would hide the root file system", property("destination")))
             .hint("choose a destination below it; the root file system is root.path"));
     }
-    let mut options = options::parse(&mount.options).map_err(|name| {
-        Error::new(format!("{}: {name:?} is not supported", property("options"))).hint("remove the option")
-    })?;
-    for uncommon in [&mount.uid_mappings, &mount.gid_mappings] {
-        if !uncommon.is_empty() {
-            return Err(Error::new(format!("{}: idmapped mounts are not supported", property("uidMappings")))
-                .hint("remove uidMappings and gidMappings"));
-        }
-    }
+    let mut options = options::parse(&mount.options);
     if options.copy_up && mount.kind != "tmpfs" {
         return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP))
             .hint("remove the option, or mount a tmpfs"));
@@ -68,6 +61,7 @@ pub fn plan<'a>(
     }
     let bind = options.bind || mount.kind == "bind";
     check_proc(mount, &target, bind, &property("destination"))?;
+    let idmap = idmapped::of(req, ns, mount, &options, bind, &property)?;
     let to = b.text(&target, &property("destination"))?;
 
     if options.remount {
@@ -76,7 +70,7 @@ pub fn plan<'a>(
         return Ok(());
     }
     if bind {
-        return bind_mount(b, req, ns, mount, &options, &target, &property);
+        return bind_mount(b, req, ns, mount, (&options, idmap), &target, &property);
     }
     match (mount.kind.as_str(), owner_of(&mount.kind)) {
         ("", _) => {
@@ -91,7 +85,7 @@ pub fn plan<'a>(
         // Only who owns the network namespace may mount a sysfs of it: the host's own, read-only, stands in.
         ("sysfs", Some(kind)) if !ns.owned_by_container(kind) => {
             let step = Step::Bind(Bind {
-                source: bind_source(b, ns, Path::new("/sys"), true, "/sys")?,
+                source: bind_source(b, ns, (Path::new("/sys"), true), None, "/sys")?,
                 recursive: true,
                 target: to,
                 attr: Attr { set: options.attr.set | options::RDONLY, clear: options.attr.clear },
@@ -149,7 +143,7 @@ fn of_tree<'a>(target: Str<'a>, options: &Options) -> Option<Step<'a>> {
 fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, property: &dyn Fn(&str) -> String) -> Result<()> {
     let fd = b.pass(shm.try_clone().context("duplicate the descriptor of /dev/shm")?);
     let step = Step::Bind(Bind {
-        source: Source::Tree { fd, path: b.text("the shared /dev/shm", SHM)?, directory: true },
+        source: Source::Tree { fd, path: b.text("the shared /dev/shm", SHM)?, directory: true, idmap: None },
         recursive: false,
         target: b.text(SHM, &property("destination"))?,
         attr: Attr::default(),
@@ -202,7 +196,7 @@ fn bind_mount(
     req: &Request<'_>,
     ns: &Namespaces,
     mount: &config::Mount,
-    options: &Options,
+    (options, idmap): (&Options, Option<Idmap>),
     target: &str,
     property: &dyn Fn(&str) -> String,
 ) -> Result<()> {
@@ -217,7 +211,7 @@ fn bind_mount(
             .hint("remove the option"));
     }
     let step = Step::Bind(Bind {
-        source: bind_source(b, ns, &source, options.recursive, &property("source"))?,
+        source: bind_source(b, ns, (&source, options.recursive), idmap.as_ref(), &property("source"))?,
         recursive: options.recursive,
         target: b.text(target, &property("destination"))?,
         attr: options.attr,
@@ -230,24 +224,27 @@ fn bind_mount(
 }
 
 /// Inside a user namespace the source may be out of reach (a directory that only the host's root may enter), and in a
-/// mount namespace without the host's mounts it is, so the parent takes hold of it; the child cuts it loose from the host's
-/// propagation.
+/// mount namespace without the host's mounts it is, so the parent takes hold of it, as it does to map its ids; the child
+/// cuts it loose from the host's propagation.
 pub fn bind_source<'a>(
     b: &mut Builder<'a>,
     ns: &Namespaces,
-    path: &Path,
-    recursive: bool,
+    (path, recursive): (&Path, bool),
+    idmap: Option<&Idmap>,
     property: &str,
 ) -> Result<Source<'a>> {
     let out_of_reach = ns.bare.is_some() || (ns.is_private(Kind::User) && rustix::process::geteuid().is_root());
-    if !out_of_reach {
+    if !out_of_reach && idmap.is_none() {
         return Ok(Source::Path(b.text(path.as_os_str().as_encoded_bytes(), property)?));
     }
     let directory = rustix::fs::FileType::from_raw_mode(rustix::fs::stat(path).at(property, path)?.st_mode)
         == rustix::fs::FileType::Directory;
-    let path = b.text(path.as_os_str().as_encoded_bytes(), property)?;
-    let tree = take_along(path, recursive, property)?;
-    Ok(Source::Tree { fd: b.pass(tree), path, directory })
+    let text = b.text(path.as_os_str().as_encoded_bytes(), property)?;
+    let tree = take_along(text, recursive, property)?;
+    if let Some(idmap) = idmap {
+        idmap.apply(tree.as_fd(), path, property)?;
+    }
+    Ok(Source::Tree { fd: b.pass(tree), path: text, directory, idmap: idmap.map(|idmap| idmap.recursive) })
 }
 
 /// A detached copy of what is mounted there.

@@ -55,8 +55,9 @@ const NOTHING: &[&str] = &["defaults", "loud", "silent"];
 /// Of a tmpfs: it begins with what the image has in its place.
 pub const COPY_UP: &str = "tmpcopyup";
 
-/// Options that hilum knows and does not do yet.
-const REFUSED: &[&str] = &["idmap", "ridmap"];
+/// Of a bind: its files have other owners. With the `r` before it, in the whole tree.
+pub const IDMAP: &str = "idmap";
+pub const RIDMAP: &str = "ridmap";
 
 const PROPAGATION: &[(&str, u32)] = &[
     ("private", MS_PRIVATE),
@@ -75,6 +76,8 @@ pub struct Options {
     pub recursive: bool,
     pub remount: bool,
     pub copy_up: bool,
+    /// Whether in the whole tree.
+    pub idmap: Option<bool>,
     pub attr: Attr,
     pub recursive_attr: Attr,
     pub propagation: u32,
@@ -82,8 +85,7 @@ pub struct Options {
     pub data: Vec<String>,
 }
 
-/// The name of an option that cannot be had, or the options.
-pub fn parse(options: &[String]) -> Result<Options, &str> {
+pub fn parse(options: &[String]) -> Options {
     let mut it = Options::default();
     for option in options {
         let name = option.as_str();
@@ -100,15 +102,15 @@ pub fn parse(options: &[String]) -> Result<Options, &str> {
             it.remount = true;
         } else if name == COPY_UP {
             it.copy_up = true;
+        } else if name == IDMAP || name == RIDMAP {
+            it.idmap = Some(name == RIDMAP);
         } else if let Some((_, undone)) = OPPOSITE.iter().find(|(opposite, _)| *opposite == name) {
             it.data.retain(|flag| flag != undone);
-        } else if REFUSED.contains(&name) {
-            return Err(name);
         } else if !NOTHING.contains(&name) {
             it.data.push(option.clone());
         }
     }
-    Ok(it)
+    it
 }
 
 /// The data without what only a superblock takes: a bind mount has none of its own.
@@ -150,7 +152,7 @@ pub fn names() -> Vec<String> {
     let rest = SUPERBLOCK.iter().chain(NOTHING).chain(opposites).map(|name| name.to_string());
     let propagation = PROPAGATION.iter().map(|(name, _)| name.to_string());
     let mut all: Vec<_> = attrs.chain(recursive).chain(rest).chain(propagation).collect();
-    all.extend(["bind", "rbind", "remount", COPY_UP].map(String::from));
+    all.extend(["bind", "rbind", "remount", COPY_UP, IDMAP, RIDMAP].map(String::from));
     all.sort();
     all
 }
@@ -161,7 +163,7 @@ mod tests {
 
     fn parsed(options: &[&str]) -> Options {
         let options: Vec<_> = options.iter().map(|s| s.to_string()).collect();
-        parse(&options).unwrap()
+        parse(&options)
     }
 
     #[test]
@@ -185,7 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_done_is_refused_by_name() {
-        assert_eq!(parse(&["idmap".to_string()]), Err("idmap"));
+    fn the_later_of_idmap_and_ridmap_wins() {
+        let asked: Vec<_> =
+            [&["bind"][..], &["idmap"], &["ridmap"], &["ridmap", "idmap"]].iter().map(|o| parsed(o).idmap).collect();
+        assert_eq!(asked, [None, Some(false), Some(true), Some(false)]);
     }
 }

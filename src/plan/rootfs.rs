@@ -127,7 +127,7 @@ fn refuse_host_mounts(b: &mut Builder<'_>, spec: &config::Spec) {
 /// sd_notify(3): the directory of the container's own socket, which the parent makes.
 fn notify(b: &mut Builder<'_>, dir: &Path) -> Result<()> {
     let options = ["bind", "ro", "nosuid", "nodev", "noexec"].map(String::from);
-    let options = options::parse(&options).unwrap_or_default();
+    let options = options::parse(&options);
     let step = Step::Bind(Bind {
         source: Source::Path(b.text(dir.as_os_str().as_encoded_bytes(), "NOTIFY_SOCKET")?),
         recursive: false,

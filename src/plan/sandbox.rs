@@ -56,16 +56,6 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Result<Plan<'a>> {
     b.push(Step::Wait(Point::Ready));
     b.push(if reaps { Step::Reap } else { Step::End });
     b.conflicts.check()?;
-    Ok(Plan {
-        steps: b.steps,
-        fds: b.fds,
-        clone_kinds,
-        stage_one,
-        id_maps,
-        namespaces,
-        cgroup_owner: None,
-        memory_limit: memory_limit(spec),
-        conflicts: b.conflicts,
-        warnings: b.warnings,
-    })
+    let memory_limit = memory_limit(spec);
+    Ok(Plan { stage_one, id_maps, namespaces, memory_limit, ..Plan::of_steps(b, clone_kinds) })
 }

@@ -27,6 +27,7 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
         seccomp: None,
         shm: None,
         bare: None,
+        user_namespace: &|_| Ok(std::fs::File::open("/proc/self/ns/user")?.into()),
         cgroup: Some(&cgroup),
         rootless: false,
         in_user_namespace: false,
@@ -148,7 +149,23 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
         (
             "/mounts",
             mount(json!({"destination": "/a", "type": "bind", "source": "/", "uidMappings": [{"size": 1}]})),
-            "mounts[0].uidMappings: idmapped mounts are not supported",
+            "mounts[0].uidMappings: id-mapped mounts must have both uid and gid mappings specified",
+        ),
+        (
+            "/mounts",
+            mount(json!({"destination": "/a", "type": "tmpfs", "options": ["idmap"]})),
+            "mounts[0].options: \"idmap\": id-mapped mounts are only supported for bind-mounts",
+        ),
+        (
+            "/mounts",
+            mount(json!({"destination": "/a", "type": "bind", "source": "/", "options": ["ridmap"]})),
+            "mounts[0].options: \"ridmap\": takes the mappings of the container's user namespace, and it has none",
+        ),
+        (
+            "/mounts",
+            mount(json!({"destination": "/a", "type": "bind", "source": "/",
+                "uidMappings": [{"size": 1}], "gidMappings": [{"size": 0}]})),
+            "mounts[0].gidMappings[0]: 0 ids from 0 to 0 are not a range",
         ),
         ("/mounts", mount(json!({"destination": "/a", "type": "bind"})), "mounts[0].source: missing"),
         (

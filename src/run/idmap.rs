@@ -1,9 +1,19 @@
 //! Writing the id maps of a new user namespace (user_namespaces(7)).
 
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
+use bumpalo::Bump;
+use hilum_init::step::Point;
+use rustix::fs::{Mode, OFlags, open};
+
+use super::channel::Said;
+use super::child::{Child, Start};
+use super::{files, out_of_turn};
+use crate::cgroup;
 use crate::error::{Context, Error, Result};
-use crate::plan::IdMaps;
+use crate::plan::{IdMaps, idmapped};
 use crate::spec::config::IdMapping;
 
 /// Whether the map is the one line that the kernel takes from anybody: the caller's own id.
@@ -31,6 +41,46 @@ pub fn write(pid: i32, maps: &IdMaps) -> Result<()> {
     } else {
         helper("newgidmap", pid, &maps.gid, "linux.gidMappings", "/etc/subgid")
     }
+}
+
+/// The user namespaces whose maps mounts get (plan/idmapped.rs), one for each map.
+#[derive(Default)]
+pub struct ForMounts(RefCell<Vec<(IdMaps, OwnedFd)>>);
+
+impl ForMounts {
+    pub fn get(&self, maps: &IdMaps) -> Result<OwnedFd> {
+        let mut made = self.0.borrow_mut();
+        if let Some((_, user_ns)) = made.iter().find(|(of, _)| of == maps) {
+            return Ok(user_ns.try_clone()?);
+        }
+        let user_ns = make(maps)?;
+        made.push((maps.clone(), user_ns.try_clone()?));
+        Ok(user_ns)
+    }
+}
+
+/// It needs no process once it is open.
+fn make(maps: &IdMaps) -> Result<OwnedFd> {
+    let arena = Bump::new();
+    let plan = idmapped::holder(&arena);
+    let program = files::init_program()?;
+    let start = Start { program: &program, cgroup: cgroup::Entry::default(), preserve: 0, knock: None };
+    let mut child = Child::start(&plan, start)?;
+    let made = match child.next() {
+        Ok(Said::At(Point::IdMaps)) => map_and_open(child.pid(), maps),
+        Ok(said) => Err(out_of_turn(&said)),
+        Err(e) => Err(e),
+    };
+    child.kill();
+    made
+}
+
+fn map_and_open(pid: i32, maps: &IdMaps) -> Result<OwnedFd> {
+    const WHAT: &str = "its user namespace";
+    put(pid, "uid_map", &IdMaps::lines(&maps.uid), WHAT)?;
+    put(pid, "gid_map", &IdMaps::lines(&maps.gid), WHAT)?;
+    let path = format!("/proc/{pid}/ns/user");
+    open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", path)
 }
 
 fn put(pid: i32, file: &str, text: &str, property: &str) -> Result<()> {

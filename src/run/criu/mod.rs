@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::error::{Context, Error, Result};
+use crate::plan::idmapped;
 use crate::spec::config::Spec;
 use crate::state::State;
 pub use client::probe;
@@ -102,6 +103,10 @@ fn refuse(spec: &Spec) -> Result<()> {
         return Err(Error::new("CRIU cannot restore a container with a user namespace")
             .hint("it opens the images as the root of that namespace, who may not read them"));
     }
+    if spec.mounts.iter().any(idmapped::is_asked_for) {
+        return Err(Error::new("CRIU cannot restore a container with id-mapped mounts")
+            .hint("its files would come back with other owners"));
+    }
     Ok(())
 }
 
@@ -178,6 +183,8 @@ mod tests {
             r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "cgroup", "path": "/x"}]}}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}"#,
             r#"{"linux": {"namespaces": [{"type": "network"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"options": ["bind", "ridmap"]}]}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"uidMappings": [{"size": 1}]}]}"#,
         ] {
             assert!(refuse(bad).unwrap_err().to_string().starts_with("CRIU cannot"));
         }
