@@ -13,6 +13,7 @@ pub mod conflict;
 pub mod dbus;
 pub mod error;
 pub mod log;
+pub mod netlink;
 pub mod plan;
 pub mod pod;
 pub mod proc;

@@ -29,6 +29,7 @@ mod members;
 mod mount_ns;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod notify;
 mod ns;
 mod plan;

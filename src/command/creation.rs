@@ -30,9 +30,13 @@ impl Made {
     }
 
     /// Takes everything back.
-    pub fn undo(self) {
+    pub fn undo(mut self) {
+        let net_devices = self.created.net_devices.take();
         if let Err(e) = crate::run::destroy(self.container, &self.state) {
             log::warn(&format!("undo: {e}"));
+        }
+        if let Some(moved) = net_devices {
+            moved.give_back();
         }
     }
 }
@@ -107,6 +111,7 @@ fn carry_out(
         agent,
         agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
         hooks_ran: false,
+        net_devices: None,
     };
     let entered = container.enter(creation.state);
     let prepared = entered.and_then(|()| request.notify_dir.as_deref().map_or(Ok(()), notify::prepare));

@@ -36,7 +36,7 @@ pub fn run() -> Result<u8> {
             "intelRdt": { "enabled": false },
             "memoryPolicy": { "modes": names::all(memory_policy::MODES), "flags": names::all(memory_policy::FLAGS) },
             "mountExtensions": { "idmap": { "enabled": idmapped::is_known_to_kernel() } },
-            "netDevices": { "enabled": false },
+            "netDevices": { "enabled": true },
         },
         // Whoever may write these may have other namespaces, or other properties of a unit. A dot at the end: a prefix.
         "potentiallyUnsafeConfigAnnotations": [JOIN, POD, "org.systemd.property."],

@@ -20,7 +20,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
     }
     let mut made = creation::make(global, args, preserved, detach, false)?;
-    let executed = execute(&made, args).and_then(|()| run_poststart(&made.state));
+    let executed = execute(&mut made, args).and_then(|()| run_poststart(&made.state));
     if let Err(error) = executed {
         made.undo();
         return Err(error);
@@ -37,9 +37,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     Ok(u8::try_from(code?).unwrap_or(u8::MAX))
 }
 
-fn execute(made: &Made, args: &ArgMatches) -> Result<()> {
+fn execute(made: &mut Made, args: &ArgMatches) -> Result<()> {
     let notify = notify::listen(made.container.path())?;
     made.created.execute(Some(&made.state))?;
+    // From here on they are the network namespace's, which is to end with the container.
+    made.created.net_devices = None;
     made.write_pid_file(args)?;
     match notify {
         None => Ok(()),

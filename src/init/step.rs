@@ -312,7 +312,9 @@ pub enum Point {
     Cgroup,
     /// The parent writes the id maps of the new user namespace.
     IdMaps,
-    /// prestart and createRuntime hooks, network devices: everything that needs the namespaces and comes before mounts.
+    /// The parent moves network devices of the host's to the container's network namespace.
+    NetDevices,
+    /// prestart and createRuntime hooks.
     RuntimeHooks,
     /// Answered with the state that a hook reads.
     HookState,

@@ -33,6 +33,7 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::NotDumpable => "hide from the container's processes (PR_SET_DUMPABLE)".into(),
         Step::Wait(Point::Cgroup) => "wait until systemd has moved the process to the container's cgroup".into(),
         Step::Wait(Point::IdMaps) => "wait for the user namespace's id maps".into(),
+        Step::Wait(Point::NetDevices) => "wait for the network devices of the host".into(),
         Step::Wait(Point::RuntimeHooks) => "wait for the runtime's hooks".into(),
         Step::Wait(Point::HookState) => "wait for the hook's state".into(),
         Step::Wait(Point::Seccomp) => "wait for the seccomp program".into(),

@@ -18,6 +18,7 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         | Step::LoopbackUp
         | Step::End => "namespaces",
         Step::Wait(Point::IdMaps) => "id maps",
+        Step::Wait(Point::NetDevices) => "network",
         Step::EnterCgroup | Step::Wait(Point::Cgroup) => "cgroup",
         Step::Propagation { .. }
         | Step::PrivateParent { .. }

@@ -19,6 +19,7 @@ pub mod memory_policy;
 pub mod mount;
 pub mod names;
 pub mod namespace;
+pub mod net_device;
 pub mod options;
 mod passwd;
 mod process;
@@ -110,6 +111,8 @@ pub struct Plan<'a> {
     pub stage_one: bool,
     pub id_maps: Option<IdMaps>,
     pub namespaces: Vec<(Kind, Origin)>,
+    /// What the parent moves to the container's network namespace.
+    pub net_devices: Vec<net_device::Move>,
     /// Whom the container's cgroup is given to.
     pub cgroup_owner: Option<u32>,
     /// For the message, should the child be killed for it.
@@ -129,6 +132,7 @@ impl<'a> Plan<'a> {
             stage_one: false,
             id_maps: None,
             namespaces: Vec::new(),
+            net_devices: Vec::new(),
             cgroup_owner: None,
             memory_limit: None,
             conflicts: b.conflicts,
@@ -157,6 +161,7 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
     }
     let id_maps = IdMaps::plan(&req.spec.linux, &ns, &mut b.conflicts);
     let offsets = b.part("linux.timeOffsets", |_| time_offsets(req.spec, &ns)).flatten();
+    let net_devices = net_device::plan(req, &ns, &mut b.conflicts);
     let stage_one = ns.needs_stage_one();
 
     let mut behind = Builder::new(arena);
@@ -181,9 +186,12 @@ pub fn plan<'a>(arena: &'a Bump, req: &Request<'_>) -> Plan<'a> {
     if new_net {
         b.push(Step::LoopbackUp);
     }
+    if !net_devices.is_empty() {
+        b.push(Step::Wait(Point::NetDevices));
+    }
     b.append(behind);
     let memory_limit = memory_limit(req.spec);
-    Plan { stage_one, id_maps, namespaces, cgroup_owner, memory_limit, ..Plan::of_steps(b, clone_kinds) }
+    Plan { stage_one, id_maps, namespaces, net_devices, cgroup_owner, memory_limit, ..Plan::of_steps(b, clone_kinds) }
 }
 
 /// Joins and makes the namespaces, and those of the kinds in `private` besides, up to where the process is in all of them.
@@ -253,9 +261,7 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 fn check(b: &mut Builder<'_>, spec: &Spec) {
     let linux = &spec.linux;
     hooks::check(b, &spec.hooks);
-    for (absent, property) in
-        [(linux.net_devices.is_empty(), "linux.netDevices"), (linux.intel_rdt.is_none(), "linux.intelRdt")]
-    {
+    for (absent, property) in [(linux.intel_rdt.is_none(), "linux.intelRdt")] {
         b.part(property, |_| if absent { Ok(()) } else { Err(unsupported(property)) });
     }
 }

@@ -291,7 +291,11 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             "linux.memoryPolicy.flags: MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude",
         ),
         ("/linux/intelRdt", json!({"closID": "x"}), "linux.intelRdt: not supported"),
-        ("/linux/netDevices", json!({"eth0": {}}), "linux.netDevices: not supported"),
+        (
+            "/linux/netDevices",
+            json!({"no-such0": {}}),
+            "linux.netDevices[\"no-such0\"]: the host has no network device",
+        ),
         ("/hooks", json!({"poststop": [{"path": "relative"}]}), "hooks.poststop[0].path: \"relative\" is not absolute"),
         ("/hooks", json!({"prestart": [{"path": "/x", "timeout": 0}]}), "hooks.prestart[0].timeout: must be greater"),
         ("/hooks", json!({"createContainer": [{"path": "/x\0"}]}), "hooks.createContainer[0]"),

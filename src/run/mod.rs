@@ -13,6 +13,7 @@ pub mod foreground;
 pub mod handover;
 pub mod hooks;
 pub mod idmap;
+pub mod net_devices;
 pub mod notify;
 pub mod sandbox;
 pub mod shm;
@@ -33,6 +34,7 @@ use child::Child;
 use console::Console;
 pub use destroy::{await_end, destroy};
 use handover::Handover;
+use net_devices::Moved;
 
 /// What the parent works with while it creates a container.
 pub struct Creation<'c> {
@@ -56,6 +58,8 @@ pub struct Creation<'c> {
     pub agent_metadata: &'c str,
     /// Hooks have seen the container: poststop must, too.
     pub hooks_ran: bool,
+    /// Devices of the host's that the container has got.
+    pub net_devices: Option<Moved>,
 }
 
 /// A process that has done all but to execute.
@@ -65,6 +69,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The terminal's master, if the caller is to hold it.
     pub terminal: Option<OwnedFd>,
+    /// What goes back to the host, should the creation be undone.
+    pub net_devices: Option<Moved>,
     /// It has been let go already.
     went_ahead: bool,
     /// What is left for it to do, by name.
@@ -80,7 +86,7 @@ impl Created {
 
     fn new(child: Child<'_>, process: Identity, terminal: Option<OwnedFd>, steps: StepNames) -> Self {
         let (channel, pidfd) = child.into_parts();
-        Self { channel, process, pidfd, terminal, went_ahead: false, steps }
+        Self { channel, process, pidfd, terminal, net_devices: None, went_ahead: false, steps }
     }
 
     /// Lets the process execute, and returns once it has. `state` is for the hooks that run before.
@@ -120,7 +126,8 @@ impl Creation<'_> {
         match self.accompany(&mut child) {
             Ok((process, terminal, went_ahead)) => {
                 let steps = self.state.steps_after_start.clone();
-                Ok(Created { went_ahead, ..Created::new(child, process, terminal, steps) })
+                let net_devices = self.net_devices.take();
+                Ok(Created { went_ahead, net_devices, ..Created::new(child, process, terminal, steps) })
             }
             Err(error) => {
                 child.kill();
@@ -184,6 +191,10 @@ impl Creation<'_> {
                     seccomp = compile(self.seccomp)?;
                 }
                 Said::Forked(pid) => self.record(pid)?,
+                Said::At(Point::NetDevices) => {
+                    self.net_devices = Some(Moved::all(&self.plan.net_devices, child.pid())?);
+                    child.channel().go()?;
+                }
                 Said::At(Point::RuntimeHooks) => {
                     self.hooks_ran = true;
                     let (hooks, pid) = (self.hooks, child.pid());
@@ -234,6 +245,9 @@ impl Creation<'_> {
 
     /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
     fn undo(&mut self) {
+        if let Some(moved) = self.net_devices.take() {
+            moved.give_back();
+        }
         let cgroup = &self.cgroup.cgroup;
         let removed = cgroup.signal_all(rustix::process::Signal::KILL).and_then(|()| cgroup.remove());
         if let Err(e) = removed {

@@ -12,6 +12,7 @@ use crate::command::Global;
 use crate::command::preparation::Prepared;
 use crate::conflict::{self, Conflicts};
 use crate::plan::namespace::Origin;
+use crate::plan::net_device::Move;
 use crate::plan::seccomp::{Filter, Summary};
 use crate::plan::{describe, detail, topic};
 use crate::spec::config::{self, Hooks, IdMapping, Spec};
@@ -26,6 +27,8 @@ pub struct Report {
     pub namespaces: Vec<Namespace>,
     pub id_maps: Option<IdMaps>,
     pub cgroup: Cgroup,
+    /// What the parent moves to the container's network namespace, in this order.
+    pub net_devices: Vec<NetDevice>,
     pub seccomp: Option<Seccomp>,
     pub hooks: Vec<Hook>,
     /// Of the process that becomes the container's, in this order.
@@ -63,6 +66,14 @@ pub struct Cgroup {
     pub directories: Vec<PathBuf>,
     /// In words, and in order: directories, controllers, writes, devices; or the unit and its properties.
     pub actions: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetDevice {
+    pub device: String,
+    /// In the container.
+    pub name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +126,7 @@ impl Report {
             rootfs: bundle.rootfs.clone(),
             namespaces: namespaces(global, &plan.namespaces),
             cgroup: cgroup.as_ref().map(Cgroup::of).unwrap_or_default(),
+            net_devices: plan.net_devices.iter().map(NetDevice::of).collect(),
             seccomp: seccomp.map(|filter| Seccomp::of(filter, request.spec)),
             hooks: hooks(&request.spec.hooks),
             steps: clone.iter().chain(&plan.steps).map(Doing::of).collect(),
@@ -168,6 +180,12 @@ impl Cgroup {
     fn of(plan: &cgroup::Plan) -> Self {
         let directories = plan.cgroup.directories.iter().map(|directory| directory.path.clone()).collect();
         Self { directories, actions: plan.to_string().lines().map(String::from).collect() }
+    }
+}
+
+impl NetDevice {
+    fn of(it: &Move) -> Self {
+        Self { device: it.device.clone(), name: it.name.clone() }
     }
 }
 

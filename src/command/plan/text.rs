@@ -91,6 +91,12 @@ fn plan(page: &mut Page, report: &Report) {
     if report.cgroup.actions.is_empty() {
         page.line("none");
     }
+    if !report.net_devices.is_empty() {
+        page.section("NETWORK DEVICES");
+    }
+    for it in &report.net_devices {
+        page.line(&format!("move {} of the host to the container as {}", it.device, it.name));
+    }
     if let Some(seccomp) = &report.seccomp {
         page.section("SECCOMP");
         page.row("default", seccomp.filter.default_action);

@@ -107,6 +107,9 @@ fn refuse(spec: &Spec) -> Result<()> {
         return Err(Error::new("CRIU cannot restore a container with id-mapped mounts")
             .hint("its files would come back with other owners"));
     }
+    if !spec.linux.net_devices.is_empty() {
+        return Err(Error::new("CRIU cannot restore a container with devices of the host's (linux.netDevices)"));
+    }
     Ok(())
 }
 
@@ -183,6 +186,7 @@ mod tests {
             r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "cgroup", "path": "/x"}]}}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}"#,
             r#"{"linux": {"namespaces": [{"type": "network"}]}}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}], "netDevices": {"eth0": {}}}}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"options": ["bind", "ridmap"]}]}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"uidMappings": [{"size": 1}]}]}"#,
         ] {
