@@ -261,9 +261,10 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 fn check(b: &mut Builder<'_>, spec: &Spec) {
     let linux = &spec.linux;
     hooks::check(b, &spec.hooks);
-    for (absent, property) in [(linux.intel_rdt.is_none(), "linux.intelRdt")] {
-        b.part(property, |_| if absent { Ok(()) } else { Err(unsupported(property)) });
-    }
+    b.part("linux.intelRdt", |_| match linux.intel_rdt {
+        None => Ok(()),
+        Some(_) => Err(unsupported("linux.intelRdt")),
+    });
 }
 
 fn unsupported(property: &str) -> Error {
