@@ -18,6 +18,7 @@ pub mod plan;
 pub mod pod;
 pub mod proc;
 pub mod program;
+pub mod resctrl;
 pub mod run;
 pub mod spec;
 pub mod state;

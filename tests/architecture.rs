@@ -12,17 +12,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("conflict", &["error"]),
     ("proc", &["error"]),
     ("program", &["error"]),
+    ("resctrl", &["error", "spec"]),
     ("dbus", &["error"]),
     ("netlink", &["error"]),
     ("cni", &["error", "log", "program"]),
     ("spec", &["error", "cgroup"]),
     ("cgroup", &["error", "log", "conflict", "spec", "dbus"]),
     ("plan", &["error", "log", "conflict", "proc", "netlink", "spec", "cgroup"]),
-    ("state", &["error", "log", "proc", "spec", "cgroup"]),
-    ("run", &["error", "log", "conflict", "program", "netlink", "spec", "cgroup", "plan", "state"]),
+    ("state", &["error", "log", "proc", "spec", "cgroup", "resctrl"]),
+    ("run", &["error", "log", "conflict", "program", "resctrl", "netlink", "spec", "cgroup", "plan", "state"]),
     ("pod", &["error", "log", "conflict", "proc", "spec", "cgroup", "cni", "plan", "state", "run"]),
     ("cli", &[]),
-    ("command", &["error", "log", "conflict", "proc", "spec", "cgroup", "plan", "state", "run", "pod", "cli"]),
+    (
+        "command",
+        &["error", "log", "conflict", "proc", "resctrl", "spec", "cgroup", "plan", "state", "run", "pod", "cli"],
+    ),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -43,7 +43,7 @@ fn exec_joins_every_namespace_and_cgroup() {
         c.up();
         let pid = stay(&c, &[]);
         same_namespaces(&c, pid);
-        assert_eq!(read(&proc(pid, "cgroup")), read(&proc(c.pid(), "cgroup")), "{host:?}");
+        assert_eq!(lasting(&read(&proc(pid, "cgroup"))), lasting(&read(&proc(c.pid(), "cgroup"))), "{host:?}");
         assert_eq!(fs::read_link(proc(pid, "root")).unwrap(), fs::read_link(proc(c.pid(), "root")).unwrap());
         c.finish();
     }
@@ -421,7 +421,7 @@ fn where_the_topmost_cgroup_takes_no_process_it_goes_to_inits() {
     fs::write(top.join("inner/cgroup.procs"), c.pid().to_string()).unwrap();
     fs::write(top.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
     let pid = stay(&c, &[]);
-    assert_eq!(read(&proc(pid, "cgroup")), read(&proc(c.pid(), "cgroup")));
+    assert_eq!(lasting(&read(&proc(pid, "cgroup"))), lasting(&read(&proc(c.pid(), "cgroup"))));
     c.finish();
 }
 

@@ -43,6 +43,7 @@ mod pods_update;
 mod process;
 mod refused;
 mod resources;
+mod resctrl;
 mod rootfs;
 mod rootless;
 mod scheduling;

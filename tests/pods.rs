@@ -322,7 +322,7 @@ fn exec_is_in_the_pods_namespaces_and_the_containers_cgroup() {
     // The root of the shared cgroup namespace is the pod's cgroup, in each hierarchy that the host has mounted.
     let mounts = read(Path::new("/proc/mounts"));
     let is_mounted = |line: &&str| line.split(':').nth(1).is_some_and(|name| mounts.contains(name));
-    let cgroups: Vec<_> = out.lines().skip(2).filter(is_mounted).collect();
+    let cgroups: Vec<_> = lasting(&out).into_iter().skip(2).filter(is_mounted).collect();
     assert!(!cgroups.is_empty() && cgroups.iter().all(|line| line.ends_with(&format!(":/{}", a.id))), "{out:?}");
     a.finish();
     b.finish();

@@ -6,8 +6,8 @@ use super::{id, option};
 
 pub fn update() -> Command {
     limits(Command::new("update").about("Change the resource limits of a container"))
-        .arg(option("l3-cache-schema", "SCHEMA", "Intel RDT's L3 cache schema (refused: not supported yet)"))
-        .arg(option("mem-bw-schema", "SCHEMA", "Intel RDT's memory bandwidth schema (refused: not supported yet)"))
+        .arg(option("l3-cache-schema", "SCHEMA", "Intel RDT's L3 cache schema (refused: not supported)"))
+        .arg(option("mem-bw-schema", "SCHEMA", "Intel RDT's memory bandwidth schema (refused: not supported)"))
         .arg(id())
 }
 

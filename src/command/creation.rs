@@ -82,7 +82,7 @@ fn carry_out(
     preserve: u32,
     console: Console,
 ) -> Result<Made> {
-    let Prepared { bundle, mut conflicts, surroundings, seccomp, request, plan } = prepared;
+    let Prepared { bundle, mut conflicts, surroundings, resctrl, seccomp, request, plan } = prepared;
     let mut surroundings = surroundings?;
     conflicts.check()?;
     let spec = request.spec;
@@ -93,13 +93,15 @@ fn carry_out(
     state::prepare_root(&global.root)?;
     let planned = request.cgroup.cloned().unwrap_or_default();
     let (new_keyring, pod) = (request.new_keyring, membership.pod());
-    let mut state = State { new_keyring, pod, ..new_state(request.id, bundle, planned) };
+    let groups = resctrl.as_ref().map(|plan| plan.groups.clone());
+    let mut state = State { new_keyring, pod, resctrl: groups, ..new_state(request.id, bundle, planned) };
     let container = Container::create(&global.root, request.id)?;
     let creation = Creation {
         plan: &plan,
         document: &bundle.document.text,
         cgroup: &mut surroundings.cgroup,
         systemd: surroundings.systemd.as_mut().map(|(manager, _)| manager),
+        resctrl: resctrl.as_ref(),
         seccomp,
         hooks: &spec.hooks,
         preserve,
@@ -140,6 +142,7 @@ pub fn new_state(id: &str, bundle: &Bundle, cgroup: cgroup::Cgroup) -> State {
         ready: false,
         init: None,
         cgroup,
+        resctrl: None,
         new_keyring: true,
         own_pid_namespace: spec.linux.namespaces.iter().any(|ns| ns.kind == "pid" && ns.path.is_empty()),
         steps_after_start: Default::default(),

@@ -33,7 +33,7 @@ pub fn run() -> Result<u8> {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": { "modes": names::all(memory_policy::MODES), "flags": names::all(memory_policy::FLAGS) },
             "mountExtensions": { "idmap": { "enabled": idmapped::is_known_to_kernel() } },
             "netDevices": { "enabled": true },

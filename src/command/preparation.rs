@@ -13,6 +13,7 @@ use crate::error::{Context, Result};
 use crate::plan::seccomp::{self, Filter};
 use crate::plan::{Plan, Request, SecurityModules, plan, rootfs};
 use crate::pod::{Flags, Membership};
+use crate::resctrl;
 use crate::run::{idmap, notify};
 use crate::spec::{self, Document, config::Spec};
 use crate::{log, state};
@@ -103,6 +104,7 @@ pub struct Wish<'w> {
 pub struct Prepared<'p> {
     pub bundle: &'p Bundle,
     pub surroundings: Result<Surroundings>,
+    pub resctrl: Option<resctrl::Plan>,
     pub seccomp: Option<&'p Filter<'p>>,
     pub request: &'p Request<'p>,
     pub plan: Plan<'p>,
@@ -121,6 +123,8 @@ pub fn prepare<T>(
     let notify_dir = notify_dir(&mut bundle.document.spec, &global.root.join(wish.id));
     let spec = &bundle.document.spec;
     let surroundings = Surroundings::plan(global, spec, wish.id, &mut conflicts);
+    let rdt = spec.linux.intel_rdt.as_ref();
+    let resctrl = rdt.and_then(|rdt| conflicts.note("linux.intelRdt", resctrl::plan(rdt, wish.id)));
     let seccomp = spec.linux.seccomp.as_ref().and_then(|config| seccomp::plan(config, &mut conflicts));
     let cgroup = surroundings.as_ref().ok().map(|it| match global.rootless {
         true => it.cgroup.cgroup.within_reach(),
@@ -155,7 +159,15 @@ pub fn prepare<T>(
         plan = self::plan(&arena, &request);
     }
     conflicts.append(std::mem::take(&mut plan.conflicts));
-    then(Prepared { bundle: &bundle, surroundings, seccomp: seccomp.as_ref(), request: &request, plan, conflicts })
+    then(Prepared {
+        bundle: &bundle,
+        surroundings,
+        resctrl,
+        seccomp: seccomp.as_ref(),
+        request: &request,
+        plan,
+        conflicts,
+    })
 }
 
 /// Where the container's own notify socket will be, if the caller has one: a bind mount shows it to the container.

@@ -259,16 +259,7 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 
 /// What no single part of the plan looks at.
 fn check(b: &mut Builder<'_>, spec: &Spec) {
-    let linux = &spec.linux;
     hooks::check(b, &spec.hooks);
-    b.part("linux.intelRdt", |_| match linux.intel_rdt {
-        None => Ok(()),
-        Some(_) => Err(unsupported("linux.intelRdt")),
-    });
-}
-
-fn unsupported(property: &str) -> Error {
-    Error::new(format!("{property}: not supported")).hint("remove it")
 }
 
 /// The lines of /proc/PID/timens_offsets (time_namespaces(7)).

@@ -290,7 +290,6 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}),
             "linux.memoryPolicy.flags: MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude",
         ),
-        ("/linux/intelRdt", json!({"closID": "x"}), "linux.intelRdt: not supported"),
         (
             "/linux/netDevices",
             json!({"no-such0": {}}),

@@ -7,12 +7,13 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use super::run_poststop;
 use crate::error::{Context, Error, Result};
+use crate::resctrl::Groups;
 use crate::state::{Container, State};
 
 /// How long a killed process may take to end: it may have to write pages out first.
 const BOUND_SECS: i64 = 10;
 
-/// Kills what is left, waits for it, and removes cgroup and state. Can be done again after it failed half-way.
+/// Kills what is left, waits for it, and removes cgroup, place in resctrl and state. Can be done again after it failed half-way.
 pub fn destroy(container: Container, state: &State) -> Result<()> {
     end_process(state)?;
     if state.cgroup.exists() {
@@ -22,6 +23,7 @@ pub fn destroy(container: Container, state: &State) -> Result<()> {
         }
         state.cgroup.remove()?;
     }
+    state.resctrl.as_ref().map_or(Ok(()), Groups::remove)?;
     run_poststop(state);
     container.remove(&state.id, state.pod.as_ref())
 }

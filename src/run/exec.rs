@@ -58,7 +58,7 @@ impl Exec<'_> {
         let mut terminal = None;
         loop {
             match child.next()? {
-                Said::Forked(_) => {}
+                Said::Forked(pid) => self.state.resctrl.as_ref().map_or(Ok(()), |groups| groups.join(pid))?,
                 Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::Listener(listener) => {

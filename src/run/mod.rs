@@ -27,6 +27,7 @@ use crate::cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Plan, describe};
+use crate::resctrl;
 use crate::spec::config::Hooks;
 use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use channel::{Channel, Said};
@@ -44,6 +45,7 @@ pub struct Creation<'c> {
     pub cgroup: &'c mut cgroup::Plan,
     /// Who makes the cgroup, if not we.
     pub systemd: Option<&'c mut cgroup::systemd::Manager>,
+    pub resctrl: Option<&'c resctrl::Plan>,
     pub seccomp: Option<&'c Filter<'c>>,
     pub hooks: &'c Hooks,
     pub preserve: u32,
@@ -111,6 +113,9 @@ impl Creation<'_> {
     }
 
     fn start_process(&mut self) -> Result<Created> {
+        // In the file is what was planned, should we be killed; here, what there is to undo.
+        self.state.resctrl = None;
+        self.state.resctrl = self.resctrl.map(resctrl::Plan::create).transpose()?;
         if self.systemd.is_none() {
             self.delegate()?;
         }
@@ -164,6 +169,7 @@ impl Creation<'_> {
     /// is at work, as is the document, which `exec` and `update` go by.
     fn record(&mut self, pid: i32) -> Result<()> {
         self.state.process = Some(Identity::of(pid)?);
+        self.state.resctrl.as_ref().map_or(Ok(()), |groups| groups.join(pid))?;
         self.container.save(self.state)?;
         self.container.save_document(self.document)
     }
@@ -250,6 +256,8 @@ impl Creation<'_> {
         }
         let cgroup = &self.cgroup.cgroup;
         let removed = cgroup.signal_all(rustix::process::Signal::KILL).and_then(|()| cgroup.remove());
+        let groups = self.state.resctrl.as_ref();
+        let removed = removed.and(groups.map_or(Ok(()), resctrl::Groups::remove));
         if let Err(e) = removed {
             crate::log::warn(&format!("undo: {e}"));
         }

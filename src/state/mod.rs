@@ -21,6 +21,7 @@ pub use pod::PodOf;
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
+use crate::resctrl::Groups;
 use crate::spec::config::Hook;
 
 /// config.md of the runtime specification that this implements.
@@ -44,6 +45,9 @@ pub struct State {
     /// The program that this process runs until `start` makes it execute the user's.
     pub init: Option<InitProgram>,
     pub cgroup: Cgroup,
+    /// Its place in resctrl, if it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<Groups>,
     /// Whether its processes have a session keyring of their own.
     #[serde(default)]
     pub new_keyring: bool,

@@ -207,3 +207,52 @@ impl Drop for HostMount {
         _ = Command::new("umount").arg(&self.0).status();
     }
 }
+
+/// A hierarchy of cgroup v1 that the host has not. Gone on drop, when its cgroups must have been removed.
+pub struct Hierarchy {
+    options: String,
+    mounted: Option<HostMount>,
+}
+
+impl Hierarchy {
+    /// `None`, with the reason: it cannot be had here. `options` as mount(8) takes them. With a directory it is mounted
+    /// there, for the whole host; without, whoever mounts it leaves it to this to see that it goes.
+    pub fn new(options: &str, dir: Option<&str>) -> Option<Hierarchy> {
+        // Where version 2 is all there is, other tests say so.
+        let can_be = Host::plain() == Host::V1Hybrid && !Hierarchy::is_there(options);
+        if !can_be || !Hierarchy::mount_for_a_moment(options) {
+            skip(&format!("no hierarchy {options} of cgroup v1 for this test"));
+            return None;
+        }
+        let mounted = dir.map(|dir| {
+            fs::create_dir(dir).unwrap();
+            HostMount::new(&["-t", "cgroup", "-o", options, "cgroup", dir])
+        });
+        Some(Hierarchy { options: options.into(), mounted })
+    }
+
+    fn is_there(options: &str) -> bool {
+        let name = options.rsplit(',').next().unwrap();
+        let own = read(Path::new("/proc/self/cgroup"));
+        own.lines().filter_map(|line| line.split(':').nth(1)).any(|names| names.split(',').any(|it| it == name))
+    }
+
+    /// In a mount namespace that ends with it: other containers would be in it, too.
+    fn mount_for_a_moment(options: &str) -> bool {
+        let mut mount = Command::new("unshare");
+        mount.args(["-m", "--propagation", "private", "mount", "-t", "cgroup", "-o", options, "cgroup", "/mnt"]);
+        mount.output().unwrap().status.success()
+    }
+}
+
+impl Drop for Hierarchy {
+    /// The kernel keeps it where a cgroup was removed a moment before the last unmounting: so, again.
+    fn drop(&mut self) {
+        let deadline = deadline_in(5);
+        self.mounted = None;
+        while Hierarchy::is_there(&self.options) && Instant::now() < deadline {
+            Hierarchy::mount_for_a_moment(&self.options);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

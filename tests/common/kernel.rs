@@ -112,6 +112,12 @@ pub fn cgroup_of(pid: u32, controller: &str) -> String {
     line.unwrap_or_else(|| panic!("no {controller:?} in {text}")).splitn(3, ':').nth(2).unwrap().to_owned()
 }
 
+/// The lines of a /proc/PID/cgroup, without the hierarchies that tests have for a moment.
+pub fn lasting(cgroups: &str) -> Vec<&str> {
+    let is_a_tests = |line: &&str| line.contains(":name=ht") || line.contains(":net_cls,net_prio:");
+    cgroups.lines().filter(|line| !is_a_tests(line)).collect()
+}
+
 /// Every cgroup directory, in any hierarchy, whose name has this text.
 pub fn cgroups_named(text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -29,6 +29,9 @@ pub struct Report {
     pub cgroup: Cgroup,
     /// What the parent moves to the container's network namespace, in this order.
     pub net_devices: Vec<NetDevice>,
+    /// In words, and in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resctrl: Vec<String>,
     pub seccomp: Option<Seccomp>,
     pub hooks: Vec<Hook>,
     /// Of the process that becomes the container's, in this order.
@@ -112,7 +115,7 @@ pub struct Conflict {
 
 impl Report {
     pub fn new(global: &Global, prepared: Prepared<'_>, mut conflicts: Conflicts) -> Self {
-        let Prepared { bundle, surroundings, seccomp, request, plan, conflicts: others } = prepared;
+        let Prepared { bundle, surroundings, resctrl, seccomp, request, plan, conflicts: others } = prepared;
         let cgroup = conflicts.note("linux.cgroupsPath", surroundings).map(|surroundings| surroundings.cgroup);
         conflicts.append(others);
         if let Some(filter) = seccomp.filter(|_| conflicts.is_empty()) {
@@ -127,6 +130,10 @@ impl Report {
             namespaces: namespaces(global, &plan.namespaces),
             cgroup: cgroup.as_ref().map(Cgroup::of).unwrap_or_default(),
             net_devices: plan.net_devices.iter().map(NetDevice::of).collect(),
+            resctrl: resctrl
+                .iter()
+                .flat_map(|plan| plan.to_string().lines().map(String::from).collect::<Vec<_>>())
+                .collect(),
             seccomp: seccomp.map(|filter| Seccomp::of(filter, request.spec)),
             hooks: hooks(&request.spec.hooks),
             steps: clone.iter().chain(&plan.steps).map(Doing::of).collect(),

@@ -97,6 +97,10 @@ fn plan(page: &mut Page, report: &Report) {
     for it in &report.net_devices {
         page.line(&format!("move {} of the host to the container as {}", it.device, it.name));
     }
+    if !report.resctrl.is_empty() {
+        page.section("RESCTRL");
+    }
+    report.resctrl.iter().for_each(|action| page.line(action));
     if let Some(seccomp) = &report.seccomp {
         page.section("SECCOMP");
         page.row("default", seccomp.filter.default_action);

@@ -110,6 +110,9 @@ fn refuse(spec: &Spec) -> Result<()> {
     if !spec.linux.net_devices.is_empty() {
         return Err(Error::new("CRIU cannot restore a container with devices of the host's (linux.netDevices)"));
     }
+    if spec.linux.intel_rdt.is_some() {
+        return Err(Error::new("CRIU cannot restore processes into their class of linux.intelRdt"));
+    }
     Ok(())
 }
 
@@ -189,6 +192,7 @@ mod tests {
             r#"{"linux": {"namespaces": [{"type": "mount"}], "netDevices": {"eth0": {}}}}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"options": ["bind", "ridmap"]}]}"#,
             r#"{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [{"uidMappings": [{"size": 1}]}]}"#,
+            r#"{"linux": {"namespaces": [{"type": "mount"}], "intelRdt": {}}}"#,
         ] {
             assert!(refuse(bad).unwrap_err().to_string().starts_with("CRIU cannot"));
         }
