@@ -414,3 +414,112 @@ fn the_root_of_a_user_namespace_may_make_cgroups_below_its_own() {
     assert_eq!((owner("cgroup.procs"), owner("below"), owner("cgroup.max.depth")), (100_000, 100_000, 0));
     c.finish();
 }
+
+#[test]
+fn burst_idle_and_real_time() {
+    if !hilum_only("the oracle is older than burst and idle") {
+        return;
+    }
+    for host in hosts_with("cpu") {
+        let burst = if host == Host::V2 { "cpu.max.burst" } else { "cpu.cfs_burst_us" };
+        for (cpu, name, expected) in [
+            (json!({ "quota": 50000, "period": 100000, "burst": 10000 }), burst, "10000"),
+            (json!({ "idle": 1 }), "cpu.idle", "1"),
+        ] {
+            let c = Container::sleeper().on(host).set("linux/resources/cpu", cpu);
+            c.create();
+            assert_file(&c, "cpu", name, expected);
+            c.finish();
+        }
+    }
+    if !v1_only("cpu") || !fs::exists("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").unwrap() {
+        skip("no real-time groups");
+        return;
+    }
+    let cpu = json!({ "realtimePeriod": 900000, "realtimeRuntime": 1000 });
+    let c = Container::sleeper().set("linux/resources/cpu", cpu);
+    c.create();
+    assert_file(&c, "cpu", "cpu.rt_period_us", "900000");
+    assert_file(&c, "cpu", "cpu.rt_runtime_us", "1000");
+    c.finish();
+}
+
+/// In a mount namespace in which they are mounted, as a host seldom has them.
+#[test]
+fn network_class_and_priorities_of_version_1() {
+    let network = json!({ "classID": 1048577, "priorities": [{ "name": "lo", "priority": 5 }] });
+    let c = Container::sleeper().set("linux/resources/network", network);
+    c.write_config();
+    let Some(hierarchy) = Hierarchy::new("net_cls,net_prio", None) else { return };
+    fs::create_dir(c.path("net")).unwrap();
+    let script = "mount -t cgroup -o net_cls,net_prio cgroup \"$0\" || exit; \"$@\"; code=$?
+        cat \"$0/$CONTAINER/net_cls.classid\" \"$0/$CONTAINER/net_prio.ifpriomap\"
+        \"$1\" \"$2\" \"$3\" delete --force \"$CONTAINER\" && exit $code";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "--propagation", "private", "sh", "-c", script, &c.path("net")]).arg(program());
+    command.arg("--root").arg(c.root()).args(["create", &c.id]).env("CONTAINER", &c.id).current_dir(c.bundle());
+    let out = c.finish_call(command, std::process::Stdio::null());
+    let out = out.ok();
+    assert!(out.stdout.starts_with("1048577\n") && out.stdout.contains("lo 5\n"), "{out:?}");
+    drop(hierarchy);
+    c.left_nothing();
+}
+
+/// Where the oracle is silent.
+#[test]
+fn what_version_2_has_not_is_refused_there() {
+    if !hilum_only("the oracle leaves it out") || !Host::all().contains(&Host::V2) {
+        return;
+    }
+    for (pointer, value) in [
+        ("memory", json!({ "swappiness": 10 })),
+        ("memory", json!({ "disableOOMKiller": true })),
+        ("cpu", json!({ "realtimePeriod": 900000 })),
+        ("cpu", json!({ "realtimeRuntime": 1000 })),
+        ("blockIO", json!({ "leafWeight": 100 })),
+        ("network", json!({ "classID": 1 })),
+        ("network", json!({ "priorities": [{ "name": "lo", "priority": 5 }] })),
+    ] {
+        let name = value.as_object().unwrap().keys().next().unwrap();
+        let expected = format!("linux.resources.{pointer}.{name}: cgroup v2 has no such setting");
+        let c = Container::sleeper().on(Host::V2).set(&format!("linux/resources/{pointer}"), value);
+        c.create_with(&[]).fails(&expected);
+        c.left_nothing();
+    }
+}
+
+#[test]
+fn what_the_kernel_has_dropped_is_warned_of() {
+    if !hilum_only("the oracle is silent") {
+        return;
+    }
+    for host in Host::all() {
+        let memory = json!({ "kernel": 1 << 20, "kernelTCP": 1 << 20, "useHierarchy": false });
+        let c = Container::sleeper().on(host).set("linux/resources/memory", memory);
+        let log = c.path("log");
+        c.write_config();
+        c.call(&["--log", &log, "create", &c.id]).ok();
+        let said = read(log.as_ref());
+        for name in ["kernel", "kernelTCP", "useHierarchy"] {
+            assert!(said.contains(&format!("linux.resources.memory.{name}: ignored")), "{said}");
+        }
+        c.finish();
+    }
+}
+
+/// v1's kernel refuses it in any case.
+#[test]
+fn check_before_update_refuses_what_is_used_already() {
+    for host in hosts_with("memory") {
+        let c = Container::sh("dd if=/dev/zero of=/dev/shm/x bs=1M count=20; echo ready; sleep 1000").on(host);
+        let c = c.set("linux/resources/memory", json!({ "limit": 64 << 20, "swap": 64 << 20 }));
+        c.up().says("ready");
+        let document = json!({ "memory": { "limit": 4 << 20, "swap": 4 << 20, "checkBeforeUpdate": true } });
+        fs::write(c.path("resources.json"), document.to_string()).unwrap();
+        c.call(&["update", "--resources", &c.path("resources.json"), &c.id]).fails("memory");
+        let name = if host == Host::V2 { "memory.max" } else { "memory.limit_in_bytes" };
+        assert_file(&c, "memory", name, "67108864");
+        assert_eq!(c.status(), "running");
+        c.finish();
+    }
+}

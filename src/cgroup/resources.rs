@@ -91,10 +91,13 @@ pub(super) fn writes(cgroup: &Cgroup, resources: &Resources, conflicts: &mut Con
     }
     let pages = r.hugepage_limits.as_slice();
     add("hugepageLimits", lower(cgroup, ["hugetlb", "hugetlb"], v1::hugetlb, v2::hugetlb, pages));
-    // v2 has no such controllers, and runc is silent about it.
-    if let Some(network) = r.network.as_ref().filter(|_| !cgroup.is_unified()) {
-        add("network", lower(cgroup, ["net_cls", "-"], v1::net_cls, v1::net_cls, network));
-        add("network", lower(cgroup, ["net_prio", "-"], v1::net_prio, v1::net_prio, network));
+    match &r.network {
+        None => {}
+        Some(network) if cgroup.is_unified() => add("network", v2::network(network).map(|()| Vec::new())),
+        Some(network) => {
+            add("network", lower(cgroup, ["net_cls", "-"], v1::net_cls, v1::net_cls, network));
+            add("network", lower(cgroup, ["net_prio", "-"], v1::net_prio, v1::net_prio, network));
+        }
     }
     let rdma: Vec<(String, Rdma)> = r.rdma.clone().into_iter().collect();
     add("rdma", lower(cgroup, ["rdma", "rdma"], self::rdma, self::rdma, rdma.as_slice()));
@@ -160,11 +163,16 @@ fn rdma(out: &mut Out, devices: &[(String, Rdma)]) -> Result<()> {
 
 /// What is accepted and has no effect, as a person should know.
 pub(super) fn warnings(resources: &Resources) -> Vec<String> {
-    let memory = resources.memory.as_ref();
-    if memory.is_some_and(|m| m.kernel.is_some() || m.kernel_tcp.is_some()) {
-        return vec!["linux.resources.memory: kernel and kernelTCP are ignored, the kernel has dropped them".into()];
-    }
-    Vec::new()
+    let Some(memory) = &resources.memory else { return Vec::new() };
+    [
+        (memory.kernel.is_some(), "linux.resources.memory.kernel: ignored, the kernel has dropped it"),
+        (memory.kernel_tcp.is_some(), "linux.resources.memory.kernelTCP: ignored, the kernel has dropped it"),
+        (memory.use_hierarchy == Some(false), "linux.resources.memory.useHierarchy: ignored, there is always one"),
+    ]
+    .into_iter()
+    .filter(|(is_there, _)| *is_there)
+    .map(|(_, text)| text.to_string())
+    .collect()
 }
 
 /// Values bound to each other (quota and burst, memory and memory+swap, period and quota of the parent) have no order

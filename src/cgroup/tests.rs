@@ -55,17 +55,24 @@ fn error(host: &Host, resources: Value) -> String {
 fn memory() {
     let memory = |value: Value| json!({ "memory": value });
     let all = memory(json!({"limit": 100, "swap": 150, "reservation": 50, "swappiness": 7, "disableOOMKiller": true,
-        "useHierarchy": true, "kernel": 1}));
+        "useHierarchy": true, "kernel": 1, "kernelTCP": 1}));
     let expected = [
         "memory.limit_in_bytes=100",
         "memory.memsw.limit_in_bytes=150",
         "memory.soft_limit_in_bytes=50",
+        "memory.use_hierarchy=1?",
         "memory.oom_control=1",
         "memory.swappiness=7",
     ];
     assert_eq!(writes(&hybrid(), all.clone()), expected);
-    assert_eq!(writes(&unified(), all.clone()), ["memory.swap.max=50", "memory.max=100", "memory.low=50"]);
-    assert_eq!(try_plan(&hybrid(), all).unwrap().warnings.len(), 1);
+    let both = memory(json!({"limit": 100, "swap": 150, "reservation": 50, "useHierarchy": true}));
+    assert_eq!(writes(&unified(), both), ["memory.swap.max=50", "memory.max=100", "memory.low=50"]);
+    let warnings = try_plan(&hybrid(), all).unwrap().warnings;
+    assert!(
+        warnings.len() == 2 && warnings[1].starts_with("linux.resources.memory.kernelTCP: ignored"),
+        "{warnings:?}"
+    );
+    assert_eq!(try_plan(&unified(), memory(json!({"useHierarchy": false}))).unwrap().warnings.len(), 1);
 
     let none = memory(json!({"limit": -1}));
     assert_eq!(writes(&hybrid(), none.clone()), ["memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1?"]);
@@ -94,21 +101,17 @@ fn cpu() {
         "cpu.shares=512",
         "cpu.cfs_period_us=100000",
         "cpu.cfs_quota_us=50000",
-        "cpu.cfs_burst_us=10?",
+        "cpu.cfs_burst_us=10",
         "cpu.rt_period_us=6",
         "cpu.rt_runtime_us=5",
         "cpuset.cpus=0-1",
         "cpuset.mems=0",
     ];
     assert_eq!(writes(&hybrid(), all.clone()), expected);
-    let expected = [
-        "cpu.idle=0",
-        "cpu.weight=59",
-        "cpu.max=50000 100000",
-        "cpu.max.burst=10?",
-        "cpuset.cpus=0-1",
-        "cpuset.mems=0",
-    ];
+    let all = cpu(json!({"shares": 512, "quota": 50000, "period": 100000, "burst": 10, "cpus": "0-1", "mems": "0",
+        "idle": 0}));
+    let expected =
+        ["cpu.idle=0", "cpu.weight=59", "cpu.max=50000 100000", "cpu.max.burst=10", "cpuset.cpus=0-1", "cpuset.mems=0"];
     assert_eq!(writes(&unified(), all), expected);
 
     assert_eq!(writes(&unified(), cpu(json!({"quota": -1}))), ["cpu.max=max 100000"]);
@@ -150,9 +153,12 @@ fn block_io() {
         "blkio.throttle.write_iops_device=8:1 0",
     ];
     assert_eq!(writes(&hybrid(), all.clone()), expected);
+    let mut all = all;
+    all["blockIO"].as_object_mut().unwrap().remove("leafWeight");
+    all["blockIO"]["weightDevice"][0].as_object_mut().unwrap().remove("leafWeight");
     let expected = [
         "io.bfq.weight=100 or io.weight=910",
-        "io.bfq.weight=8:0 30?",
+        "io.bfq.weight=8:0 30 or io.weight=8:0 203",
         "io.max=8:1 rbps=1",
         "io.max=8:1 wbps=2",
         "io.max=8:1 riops=3",
@@ -160,6 +166,30 @@ fn block_io() {
     ];
     assert_eq!(writes(&unified(), all), expected);
     assert!(writes(&unified(), json!({"blockIO": {"weight": 0}})).is_empty());
+}
+
+/// By the property, and not left out without a word.
+#[test]
+fn what_version_2_has_not_is_refused_there() {
+    for (resources, property) in [
+        (json!({"memory": {"swappiness": 0}}), "memory.swappiness"),
+        (json!({"memory": {"disableOOMKiller": true}}), "memory.disableOOMKiller"),
+        (json!({"cpu": {"realtimePeriod": 6}}), "cpu.realtimePeriod"),
+        (json!({"cpu": {"realtimeRuntime": 5}}), "cpu.realtimeRuntime"),
+        (json!({"blockIO": {"leafWeight": 20}}), "blockIO.leafWeight"),
+        (
+            json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 40}]}}),
+            "blockIO.weightDevice[0].leafWeight",
+        ),
+        (json!({"network": {"classID": 1}}), "network.classID"),
+        (json!({"network": {"priorities": [{"name": "eth0", "priority": 5}]}}), "network.priorities"),
+    ] {
+        let expected = format!("linux.resources.{property}: cgroup v2 has no such setting; remove it");
+        assert_eq!(error(&unified(), resources), expected);
+    }
+    let unset = json!({"memory": {"disableOOMKiller": false}, "cpu": {"realtimeRuntime": 0, "realtimePeriod": 0},
+        "blockIO": {"leafWeight": 0}, "network": {"classID": 0, "priorities": []}});
+    assert!(writes(&unified(), unset).is_empty());
 }
 
 #[test]
@@ -185,7 +215,6 @@ fn huge_pages_rdma_and_network() {
 
     let network = json!({"network": {"classID": 1048577, "priorities": [{"name": "eth0", "priority": 5}]}});
     assert_eq!(writes(&hybrid(), network.clone()), ["net_cls.classid=1048577", "net_prio.ifpriomap=eth0 5"]);
-    assert!(writes(&unified(), network.clone()).is_empty());
     assert!(error(&v1, network).starts_with("linux.resources.network.classID: cannot write net_cls.classid"));
 }
 

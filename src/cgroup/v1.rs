@@ -21,6 +21,10 @@ pub(super) fn memory(out: &mut Out, memory: &Memory) -> Result<()> {
     if reservation != 0 {
         out.write("linux.resources.memory.reservation", "memory.soft_limit_in_bytes", reservation);
     }
+    if memory.use_hierarchy == Some(true) {
+        // So since Linux 5.11, without a way to have it otherwise.
+        out.write_if_there("linux.resources.memory.useHierarchy", "memory.use_hierarchy", 1);
+    }
     if memory.disable_oom_killer == Some(true) {
         out.write("linux.resources.memory.disableOOMKiller", "memory.oom_control", 1);
     }
@@ -75,10 +79,7 @@ pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
     if let Some(quota) = cpu.quota.filter(|&quota| quota != 0) {
         out.write("linux.resources.cpu.quota", "cpu.cfs_quota_us", quota);
     }
-    if let Some(burst) = cpu.burst {
-        // Since Linux 5.14.
-        out.write_if_there("linux.resources.cpu.burst", "cpu.cfs_burst_us", burst);
-    }
+    burst(out, "cpu.cfs_burst_us", cpu);
     if let Some(period @ 1..) = cpu.realtime_period {
         out.write("linux.resources.cpu.realtimePeriod", "cpu.rt_period_us", period);
     }
@@ -86,6 +87,15 @@ pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
         out.write("linux.resources.cpu.realtimeRuntime", "cpu.rt_runtime_us", runtime);
     }
     Ok(())
+}
+
+/// Since Linux 5.14. Before, there is none.
+pub(super) fn burst(out: &mut Out, file: &str, cpu: &Cpu) {
+    match cpu.burst {
+        None => {}
+        Some(0) => out.write_if_there("linux.resources.cpu.burst", file, 0),
+        Some(burst) => out.write("linux.resources.cpu.burst", file, burst),
+    }
 }
 
 pub(super) fn blkio(out: &mut Out, io: &BlockIo) -> Result<()> {

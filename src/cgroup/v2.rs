@@ -3,13 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::resources::{Missing, Out, Write};
-use super::v1::{amounts, hugetlb_with, swap_below_limit};
+use super::v1::{amounts, burst, hugetlb_with, swap_below_limit};
 use super::{Cgroup, Version};
 use crate::error::{Error, Result};
-use crate::spec::config::{BlockIo, Cpu, HugepageLimit, Memory, Pids, ThrottleDevice};
+use crate::spec::config::{BlockIo, Cpu, HugepageLimit, Memory, Network, Pids, ThrottleDevice};
 
-/// swappiness, disableOOMKiller and useHierarchy have no counterpart.
+/// What v1 has and v2 has not, and is asked for.
+fn refuse(asked_for: &[(bool, &str)]) -> Result<()> {
+    match asked_for.iter().find(|(is_there, _)| *is_there) {
+        None => Ok(()),
+        Some((_, property)) => {
+            Err(Error::new(format!("linux.resources.{property}: cgroup v2 has no such setting")).hint("remove it"))
+        }
+    }
+}
+
+/// There is always a hierarchy.
 pub(super) fn memory(out: &mut Out, memory: &Memory) -> Result<()> {
+    refuse(&[
+        (memory.swappiness.is_some(), "memory.swappiness"),
+        (memory.disable_oom_killer == Some(true), "memory.disableOOMKiller"),
+    ])?;
     let (limit, swap, reservation) = amounts(memory)?;
     if let Some(max) = swap_max(swap, limit)? {
         let property = "linux.resources.memory.swap";
@@ -44,8 +58,11 @@ fn or_max(value: i64) -> String {
     if value < 0 { "max".into() } else { value.to_string() }
 }
 
-/// Real-time settings have no counterpart.
 pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
+    refuse(&[
+        (cpu.realtime_period.is_some_and(|period| period != 0), "cpu.realtimePeriod"),
+        (cpu.realtime_runtime.is_some_and(|runtime| runtime != 0), "cpu.realtimeRuntime"),
+    ])?;
     // Leaving idle resets the weight, and in idle it cannot be set.
     if let Some(idle) = cpu.idle {
         out.write("linux.resources.cpu.idle", "cpu.idle", idle);
@@ -63,10 +80,7 @@ pub(super) fn cpu(out: &mut Out, cpu: &Cpu) -> Result<()> {
         let period = if period == 0 { 100_000 } else { period };
         out.write(property, "cpu.max", format!("{quota} {period}"));
     }
-    if let Some(burst) = cpu.burst {
-        // Since Linux 5.14.
-        out.write_if_there("linux.resources.cpu.burst", "cpu.max.burst", burst);
-    }
+    burst(out, "cpu.max.burst", cpu);
     Ok(())
 }
 
@@ -92,16 +106,22 @@ pub(super) fn pids(out: &mut Out, pids: &Pids) -> Result<()> {
     Ok(())
 }
 
-/// Leaf weights have no counterpart; weights of single devices only the BFQ scheduler has.
+/// The BFQ scheduler's weights where it is there, else those of io.cost.
 pub(super) fn io(out: &mut Out, io: &BlockIo) -> Result<()> {
+    let some = |weight: Option<u16>| weight.is_some_and(|weight| weight != 0);
+    refuse(&[(some(io.leaf_weight), "blockIO.leafWeight")])?;
+    for (index, device) in io.weight_device.iter().enumerate() {
+        refuse(&[(some(device.leaf_weight), &format!("blockIO.weightDevice[{index}].leafWeight"))])?;
+    }
     if let Some(weight @ 1..) = io.weight {
         let instead = Missing::Instead("io.weight".into(), io_weight(weight).to_string());
         out.push("linux.resources.blockIO.weight", "io.bfq.weight", weight.to_string(), instead);
     }
     for device in &io.weight_device {
         if let Some(weight @ 1..) = device.weight {
-            let line = format!("{}:{} {weight}", device.major, device.minor);
-            out.write_if_there("linux.resources.blockIO.weightDevice", "io.bfq.weight", line);
+            let line = |weight: u64| format!("{}:{} {weight}", device.major, device.minor);
+            let instead = Missing::Instead("io.weight".into(), line(io_weight(weight)));
+            out.push("linux.resources.blockIO.weightDevice", "io.bfq.weight", line(weight.into()), instead);
         }
     }
     let mut throttle = |name: &str, key: &str, devices: &[ThrottleDevice]| {
@@ -122,6 +142,14 @@ pub(super) fn io(out: &mut Out, io: &BlockIo) -> Result<()> {
 /// A weight of 10 to 1000 to one of 1 to 10000, linearly.
 fn io_weight(weight: u16) -> u64 {
     1 + u64::from(weight.saturating_sub(10)) * 9999 / 990
+}
+
+/// Classes and priorities of packets are the firewall's to give, by the cgroup's path.
+pub(super) fn network(network: &Network) -> Result<()> {
+    refuse(&[
+        (network.class_id.is_some_and(|id| id != 0), "network.classID"),
+        (!network.priorities.is_empty(), "network.priorities"),
+    ])
 }
 
 pub(super) fn hugetlb(out: &mut Out, limits: &[HugepageLimit]) -> Result<()> {

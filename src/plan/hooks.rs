@@ -58,6 +58,9 @@ fn check_one(property: &str, hook: &config::Hook) -> Result<()> {
             Error::new(format!("{property}.path: {:?} is not absolute", hook.path)).hint("give it from the host's /")
         );
     }
+    if let Some(bad) = hook.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
+        return Err(Error::new(format!("{property}.env: {bad:?} is not NAME=VALUE")));
+    }
     if hook.timeout.is_some_and(|timeout| timeout <= 0) {
         return Err(Error::new(format!("{property}.timeout: must be greater than zero")));
     }

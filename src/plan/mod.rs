@@ -260,6 +260,22 @@ fn memory_limit(spec: &Spec) -> Option<i64> {
 /// What no single part of the plan looks at.
 fn check(b: &mut Builder<'_>, spec: &Spec) {
     hooks::check(b, &spec.hooks);
+    refuse_others(b, spec);
+}
+
+/// A document for another platform, or for a virtual machine, does not say what a container here is to be.
+fn refuse_others(b: &mut Builder<'_>, spec: &Spec) {
+    for (is_there, property, what) in [
+        (spec.solaris.is_some(), "solaris", "it is for Solaris"),
+        (spec.windows.is_some(), "windows", "it is for Windows"),
+        (spec.zos.is_some(), "zos", "it is for z/OS"),
+        (spec.freebsd.is_some(), "freebsd", "it is for FreeBSD"),
+        (spec.vm.is_some(), "vm", "it asks for a virtual machine"),
+    ] {
+        let refused =
+            || Error::new(format!("{property}: {what}, and this makes containers of Linux")).hint("remove it");
+        b.part(property, |_| if is_there { Err(refused()) } else { Ok(()) });
+    }
 }
 
 /// The lines of /proc/PID/timens_offsets (time_namespaces(7)).

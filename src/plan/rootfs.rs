@@ -20,6 +20,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     if !private {
         refuse_host_mounts(b, spec);
     }
+    b.part("linux.mountLabel", |_| check_label(req));
     let propagation = b.part("linux.rootfsPropagation", |_| propagation(spec)).unwrap_or(0);
     let shared = propagation & options::MS_SHARED != 0;
     let path = req.rootfs.as_os_str().as_encoded_bytes();
@@ -70,6 +71,15 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     if private && propagation != 0 {
         b.push(Step::RootPropagation { flags: propagation });
     }
+}
+
+/// A file system without SELinux takes no label.
+fn check_label(req: &Request<'_>) -> Result<()> {
+    if req.spec.linux.mount_label.is_empty() || req.modules.selinux {
+        return Ok(());
+    }
+    Err(Error::new("linux.mountLabel: SELinux is not enabled on this host")
+        .hint("remove the property, or boot with security=selinux"))
 }
 
 fn open<'a>(b: &mut Builder<'a>, ns: &Namespaces, path: Str<'a>, propagation: u32) {

@@ -223,6 +223,10 @@ fn architectures(config: &Seccomp) -> Result<Vec<Arch>> {
 }
 
 fn flags(config: &Seccomp) -> Result<u32> {
+    if config.listener_path.is_empty() && !config.listener_metadata.is_empty() {
+        return Err(Error::new("linux.seccomp.listenerMetadata: there is no linux.seccomp.listenerPath to send it to")
+            .hint("remove it, or give the path"));
+    }
     let notify = config.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_NOTIFY" && !rule.names.is_empty());
     if notify && config.listener_path.is_empty() {
         return Err(Error::new("linux.seccomp.listenerPath: missing, but a rule has the action SCMP_ACT_NOTIFY")
@@ -248,7 +252,7 @@ fn flags(config: &Seccomp) -> Result<u32> {
     Ok(flags)
 }
 
-/// `errnoRet`. It means nothing to the other actions, and profiles that have it there do exist.
+/// `errnoRet`, which only two actions have (config-linux.md, "Seccomp").
 fn with_value(action: ScmpAction, value: Option<u32>) -> Result<ScmpAction> {
     let Some(value) = value else { return Ok(action) };
     let range = |max| Error::new(format!("{value} is not in 0 to {max}"));
@@ -256,7 +260,7 @@ fn with_value(action: ScmpAction, value: Option<u32>) -> Result<ScmpAction> {
         ScmpAction::Errno(_) if value > MAX_ERRNO => Err(range(MAX_ERRNO)),
         ScmpAction::Errno(_) => Ok(ScmpAction::Errno(value as i32)),
         ScmpAction::Trace(_) => u16::try_from(value).map(ScmpAction::Trace).map_err(|_| range(u16::MAX.into())),
-        other => Ok(other),
+        _ => Err(Error::new(format!("{value}: the action has no errno")).hint("remove it")),
     }
 }
 

@@ -254,6 +254,12 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
             json!({"kernel.hostname": "x"}),
             "linux.sysctl[\"kernel.hostname\"]: hostname says the same thing",
         ),
+        ("/linux/mountLabel", json!("l"), "linux.mountLabel: SELinux is not enabled"),
+        ("/solaris", json!({}), "solaris: it is for Solaris"),
+        ("/windows", json!({"layerFolders": []}), "windows: it is for Windows"),
+        ("/vm", json!({"kernel": {"path": "/k"}}), "vm: it asks for a virtual machine"),
+        ("/zos", json!({}), "zos: it is for z/OS"),
+        ("/freebsd", json!({}), "freebsd: it is for FreeBSD"),
         ("/linux/personality", json!({}), "linux.personality.domain: missing"),
         ("/linux/personality", json!({"domain": "BSD"}), "linux.personality.domain: unknown value \"BSD\""),
         (

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
@@ -67,6 +68,12 @@ document! {
         hooks: Hooks,
         annotations: BTreeMap<String, String>,
         linux: Linux,
+        // What a container of another kind would be made from.
+        solaris: Option<Value>,
+        windows: Option<Value>,
+        vm: Option<Value>,
+        zos: Option<Value>,
+        freebsd: Option<Value>,
     }
 
     struct Root { path: String, readonly: bool, }

@@ -88,6 +88,15 @@ fn names_the_property_it_rejects() {
         (rules!("SCMP_ACT_NOTIFY",), "defaultAction: SCMP_ACT_NOTIFY cannot be the default action"),
         (rules!("SCMP_ACT_ERRNO", ; "defaultErrnoRet": 4096), "defaultErrnoRet: 4096 is not in 0 to 4095"),
         (rules!("SCMP_ACT_TRACE", ; "defaultErrnoRet": 65536), "defaultErrnoRet: 65536 is not in 0 to 65535"),
+        (rules!("SCMP_ACT_ALLOW", ; "defaultErrnoRet": 1), "defaultErrnoRet: 1: the action has no errno"),
+        (
+            rules!("SCMP_ACT_ERRNO", {"names": ["dup"], "action": "SCMP_ACT_ALLOW", "errnoRet": 9}),
+            "syscalls[0].errnoRet: 9: the action has no errno",
+        ),
+        (
+            rules!("SCMP_ACT_ALLOW", ; "listenerMetadata": "m"),
+            "listenerMetadata: there is no linux.seccomp.listenerPath to send it to",
+        ),
         (
             rules!("SCMP_ACT_ALLOW", ; "architectures": ["SCMP_ARCH_VAX"]),
             "architectures[0]: unknown architecture \"SCMP_ARCH_VAX\"",
@@ -151,7 +160,7 @@ fn without_action_and_rules_there_is_nothing_to_install() {
 #[test]
 fn allows_denies_and_skips_what_it_does_not_know() {
     let json = rules!("SCMP_ACT_ERRNO",
-        {"names": ["read", "no_such_call", "getppid"], "action": "SCMP_ACT_ALLOW", "errnoRet": 9},
+        {"names": ["read", "no_such_call", "getppid"], "action": "SCMP_ACT_ALLOW"},
         {"names": ["dup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 100},
         {"names": ["dup3"], "action": "SCMP_ACT_ERRNO"},
         {"names": ["getpid"], "action": "SCMP_ACT_KILL"},
