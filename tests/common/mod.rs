@@ -5,6 +5,7 @@ mod host;
 mod kernel;
 mod namespaces;
 mod pod;
+pub mod schema;
 mod session;
 mod sockets;
 mod strace;
@@ -54,7 +55,7 @@ impl Container {
         let c = Container {
             dir,
             id,
-            config: config::default(args),
+            config: Container::config(args),
             host: Host::plain(),
             globals: Vec::new(),
             creation: Vec::new(),
@@ -64,6 +65,11 @@ impl Container {
         };
         make_rootfs(&c.rootfs());
         c
+    }
+
+    /// What `new` has.
+    pub fn config(args: &[&str]) -> Value {
+        config::default(args)
     }
 
     pub fn sh(script: &str) -> Container {
