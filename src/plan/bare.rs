@@ -69,7 +69,7 @@ pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
         target: path,
         attr: Attr::default(),
         recursive_attr: Attr::default(),
-        propagation: options::MS_PRIVATE,
+        propagation: 0, // as the host's is, where it is shared: its slave
         no_symlinks: true,
     }));
     b.push(Step::ReadonlyRoot);
