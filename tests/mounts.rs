@@ -395,6 +395,14 @@ fn propagation_options_set_the_propagation_of_a_mount() {
         assert!(tags.starts_with(expected) && tags.is_empty() == expected.is_empty(), "{options:?}: {tags:?}");
         c.finish();
     }
+    if hilum_only("the oracle leaves it as it is") {
+        let remount = json!({ "destination": "/mnt", "options": ["remount", "ro", "shared"] });
+        let c = shows("", &[bind("/dev/shm", "/mnt", &["bind"]), remount]);
+        let mounts = parse_mounts(&c.run().ok().stdout);
+        let mount = mount_at(&mounts, "/mnt");
+        assert!(mount.has("ro") && mount.tags.starts_with("shared:"), "{mount:?}");
+        c.finish();
+    }
 }
 
 #[test]

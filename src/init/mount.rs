@@ -153,9 +153,13 @@ fn refuse_proc(target: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn remount(root: &Root, target: &CStr, attr: Attr, recursive: bool) -> Result<()> {
+pub(crate) fn remount(root: &Root, target: &CStr, attr: Attr, recursive: bool, propagation: u32) -> Result<()> {
     let target = root.find(target, OFlags::PATH, true)?;
-    if recursive { set_tree_attr(target.as_fd(), attr) } else { set_attr(target.as_fd(), &mount_attr(attr)) }
+    match recursive {
+        true => set_tree_attr(target.as_fd(), attr)?,
+        false => set_attr(target.as_fd(), &mount_attr(attr))?,
+    }
+    set_propagation(target.as_fd(), propagation)
 }
 
 /// Each flag as mount_setattr(2), mount(2) and statfs(2) know it. A strict access time is what is there without the flags

@@ -87,11 +87,12 @@ pub enum Step<'a> {
     },
     Mount(#[serde(borrow)] Mount<'a>),
     Bind(#[serde(borrow)] Bind<'a>),
-    /// Changes flags of what is mounted at the target, or of the tree there.
+    /// Changes flags of what is mounted at the target, or of the tree there; and its propagation, if that is named.
     Remount {
         target: Str<'a>,
         attr: Attr,
         recursive: bool,
+        propagation: u32,
     },
     /// Made where it is missing (the working directory).
     Directory {

@@ -128,7 +128,9 @@ impl<'a> Walk<'a> {
                 self.parent = device::Parent::default();
                 mount::bind(self.root()?, &it)?;
             }
-            Step::Remount { target, attr, recursive } => mount::remount(self.root()?, target.0, attr, recursive)?,
+            Step::Remount { target, attr, recursive, propagation } => {
+                mount::remount(self.root()?, target.0, attr, recursive, propagation)?;
+            }
             Step::Directory { path } => drop(self.root()?.directory(path.0, false)?),
             Step::Node { path, mode, device, uid, gid } => {
                 device::node(self.place(path.0)?, mode, device, uid, gid)?;

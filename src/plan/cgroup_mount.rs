@@ -70,7 +70,7 @@ pub fn plan<'a>(
     }
     if options.attr.set & options::RDONLY != 0 {
         let attr = Attr { set: options::RDONLY, clear: 0 };
-        remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, attr, recursive: false });
+        remounts.push(Step::Remount { target: b.text(target, PROPERTY)?, attr, recursive: false, propagation: 0 });
     }
     Ok(())
 }

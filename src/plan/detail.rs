@@ -79,7 +79,11 @@ pub fn detail(step: &Step<'_>) -> Option<String> {
             }
             all.join(",")
         }
-        Step::Remount { attr, recursive, .. } => attributes(*attr, if *recursive { "r" } else { "" }).join(","),
+        Step::Remount { attr, recursive, propagation: of, .. } => {
+            let mut all = attributes(*attr, if *recursive { "r" } else { "" });
+            all.extend(propagation(*of));
+            all.join(",")
+        }
         Step::Node { mode, device, uid, gid, .. } => {
             let kind = match mode & 0o170_000 {
                 0o060_000 => "b",

@@ -65,7 +65,11 @@ pub fn plan<'a>(
     let to = b.text(&target, &property("destination"))?;
 
     if options.remount {
-        b.push(Step::Remount { target: to, attr: options.attr, recursive: false });
+        if let Some(data) = options.data.first() {
+            return Err(Error::new(format!("{}: {data:?} is not changed by a remount", property("options")))
+                .hint("give it to the mount itself"));
+        }
+        b.push(Step::Remount { target: to, attr: options.attr, recursive: false, propagation: options.propagation });
         b.steps.extend(of_tree(to, &options));
         return Ok(());
     }
@@ -116,7 +120,7 @@ pub fn plan<'a>(
     if target == "/dev" && options.attr.set & options::RDONLY != 0 {
         options.attr.set &= !options::RDONLY;
         let attr = Attr { set: options::RDONLY, clear: 0 };
-        remounts.push(Step::Remount { target: to, attr, recursive: false });
+        remounts.push(Step::Remount { target: to, attr, recursive: false, propagation: 0 });
     }
     let step = Step::Mount(Mount {
         fs: b.text(&mount.kind, &property("type"))?,
@@ -136,7 +140,7 @@ pub fn plan<'a>(
 /// The flags for all mounts of a tree (rro, rnosuid, …), once it is there.
 fn of_tree<'a>(target: Str<'a>, options: &Options) -> Option<Step<'a>> {
     let attr = options.recursive_attr;
-    (attr != Attr::default()).then_some(Step::Remount { target, attr, recursive: true })
+    (attr != Attr::default()).then_some(Step::Remount { target, attr, recursive: true, propagation: 0 })
 }
 
 /// The ipc namespace is shared, and so is what stands here, whatever a client that does not know wants to mount.

@@ -148,6 +148,11 @@ fn what_cannot_be_is_refused_with_the_property_that_asks_for_it() {
         ),
         (
             "/mounts",
+            mount(json!({"destination": "/a", "type": "tmpfs", "options": ["remount", "size=1m"]})),
+            "mounts[0].options: \"size=1m\" is not changed by a remount",
+        ),
+        (
+            "/mounts",
             mount(json!({"destination": "/a", "type": "bind", "source": "/", "uidMappings": [{"size": 1}]})),
             "mounts[0].uidMappings: id-mapped mounts must have both uid and gid mappings specified",
         ),
