@@ -137,6 +137,20 @@ fn configured_devices_are_made() {
 }
 
 #[test]
+fn a_bound_dev_has_its_own_devices() {
+    let c = Container::sh("ls /dev/mine /dev/null").with(|config| {
+        config["mounts"] = json!([{ "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"] }]);
+        config["linux"]["devices"] = json!([{ "path": "/dev/mine", "type": "c", "major": 1, "minor": 3 }]);
+    });
+    let out = c.run();
+    assert_eq!(out.stdout, "/dev/null\n", "{out:?}");
+    assert!(!Path::new("/dev/mine").exists());
+    assert!(!is_hilum() || out.stderr.contains("linux.devices: none are made, as /dev is a bind mount"), "{out:?}");
+    c.finish();
+}
+
+#[test]
 fn in_a_user_namespace_devices_are_bound_from_the_host() {
     if !Path::new("/dev/fuse").exists() {
         skip("no /dev/fuse");

@@ -39,10 +39,8 @@ pub fn suits(req: &Request<'_>, ns: &Namespaces) -> bool {
 }
 
 fn is_known(mount: &Mount, req: &Request<'_>, ns: &Namespaces) -> bool {
-    let is_bind =
-        mount.kind == "bind" || mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
     match mount.kind.as_str() {
-        _ if is_bind => {
+        _ if mount.is_bind() => {
             let source = req.bundle.join(&mount.source);
             // What an earlier mount has put there; and files that are another process's to each process.
             !source.starts_with(req.rootfs) && !source.starts_with("/proc")
@@ -54,7 +52,7 @@ fn is_known(mount: &Mount, req: &Request<'_>, ns: &Namespaces) -> bool {
 }
 
 /// The process that makes it: a read-only tmpfs as `/`, and in it the null device that masked paths are covered with. It
-/// waits until its mount namespace has been pinned, and ends.
+/// waits, and is ended once its mount namespace has been pinned.
 pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
     const NULL: &str = "/dev/null";
     let mut b = Builder::new(arena);
@@ -75,6 +73,5 @@ pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
     b.push(Step::ReadonlyRoot);
     b.push(Step::Pivot { shared: false });
     b.push(Step::Wait(Point::Ready));
-    b.push(Step::End);
     Ok(Plan::of_steps(b, Kind::Mount.flag()))
 }

@@ -32,14 +32,13 @@ const LINKS: &[(&str, &str)] = &[
 
 pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     // Who binds a /dev brings its own devices.
-    let bound = |mount: &crate::spec::config::Mount| {
-        mount::clean(&mount.destination) == "/dev"
-            && (mount.kind == "bind" || mount.options.iter().any(|o| o == "bind" || o == "rbind"))
-    };
-    if req.spec.mounts.iter().any(bound) {
+    let configured = &req.spec.linux.devices;
+    if req.spec.mounts.iter().any(|mount| mount::clean(&mount.destination) == "/dev" && mount.is_bind()) {
+        if !configured.is_empty() {
+            b.warnings.push("linux.devices: none are made, as /dev is a bind mount, which has its own".into());
+        }
         return;
     }
-    let configured = &req.spec.linux.devices;
     for (index, device) in configured.iter().enumerate() {
         let property = format!("linux.devices[{index}]");
         b.part(&property, |b| one(b, req, ns, device, &property));

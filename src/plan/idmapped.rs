@@ -180,7 +180,6 @@ pub fn holder(arena: &Bump) -> Plan<'_> {
     let mut b = Builder::new(arena);
     b.push(Step::Unshare { kinds: Kind::User.flag() });
     b.push(Step::Wait(Point::IdMaps));
-    b.push(Step::End);
     Plan::of_steps(b, 0)
 }
 

@@ -1,7 +1,8 @@
 //! config.json → plan: everything that can be decided or rejected, before anything exists.
 //!
 //! A plan is data: the steps that the child will take, in order, and what the parent has to do around it. Making one
-//! opens and verifies descriptors; it changes nothing.
+//! opens and verifies descriptors; it changes nothing. (What it has to have made, a user namespace for id-mapped mounts and
+//! the bare mount namespace, the caller gives it: `Request::user_namespace` and `bare`.)
 
 pub mod bare;
 mod bits;

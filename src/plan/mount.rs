@@ -59,7 +59,7 @@ pub fn plan<'a>(
         let again = req.spec.mounts.iter().skip(index + 1).any(|later| clean(&later.destination) == SHM);
         return if again { Ok(()) } else { shared_memory(b, shm, &property) };
     }
-    let bind = options.bind || mount.kind == "bind";
+    let bind = mount.is_bind();
     check_proc(mount, &target, bind, &property("destination"))?;
     let idmap = idmapped::of(req, ns, mount, &options, bind, &property)?;
     let to = b.text(&target, &property("destination"))?;

@@ -72,7 +72,7 @@ const PROPAGATION: &[(&str, u32)] = &[
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    pub bind: bool,
+    /// Of a bind.
     pub recursive: bool,
     pub remount: bool,
     pub copy_up: bool,
@@ -96,7 +96,6 @@ pub fn parse(options: &[String]) -> Options {
         } else if let Some(flags) = propagation(name) {
             it.propagation = flags;
         } else if name == "bind" || name == "rbind" {
-            it.bind = true;
             it.recursive |= name == "rbind";
         } else if name == "remount" {
             it.remount = true;
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn an_r_before_the_name_means_the_whole_tree() {
         let it = parsed(&["rbind", "rro", "rnosuid", "relatime"]);
-        assert!(it.bind && it.recursive);
+        assert!(it.recursive);
         assert_eq!(it.recursive_attr, Attr { set: RDONLY | NOSUID, clear: 0 });
         assert_eq!(it.attr, Attr { set: 0, clear: ATIME_MASK });
     }

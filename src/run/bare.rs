@@ -17,10 +17,7 @@ use rustix::mount::{
 };
 use rustix::thread::CapabilitySet;
 
-use super::channel::Said;
-use super::child::{Child, Start};
-use super::{files, out_of_turn};
-use crate::cgroup;
+use super::holder::hold;
 use crate::error::{Context, Result};
 use crate::{log, plan};
 
@@ -84,19 +81,10 @@ fn make() -> Result<Option<OwnedFd>> {
         mount_bind(PATH, PATH).at("mount it on itself", PATH)?;
     }
     mount_change(PATH, MountPropagationFlags::PRIVATE).at("make it private", PATH)?;
-    let program = files::init_program()?;
-    let start = Start { program: &program, cgroup: cgroup::Entry::default(), preserve: 0, knock: None };
-    let mut child = Child::start(&plan, start)?;
-    let made = match child.next() {
-        Ok(Said::At(Point::Ready)) => pin(child.pid()),
-        Ok(said) => Err(out_of_turn(&said)),
-        Err(e) => Err(e),
-    };
-    child.kill();
-    if made.is_err() {
+    if let Err(error) = hold(&plan, Point::Ready, pin) {
         lock.write_all(b".").at("write", PATH)?;
+        return Err(error);
     }
-    made?;
     Ok(find())
 }
 

@@ -8,10 +8,7 @@ use bumpalo::Bump;
 use hilum_init::step::Point;
 use rustix::fs::{Mode, OFlags, open};
 
-use super::channel::Said;
-use super::child::{Child, Start};
-use super::{files, out_of_turn};
-use crate::cgroup;
+use super::holder::hold;
 use crate::error::{Context, Error, Result};
 use crate::plan::{IdMaps, idmapped};
 use crate::spec::config::IdMapping;
@@ -63,16 +60,7 @@ impl ForMounts {
 fn make(maps: &IdMaps) -> Result<OwnedFd> {
     let arena = Bump::new();
     let plan = idmapped::holder(&arena);
-    let program = files::init_program()?;
-    let start = Start { program: &program, cgroup: cgroup::Entry::default(), preserve: 0, knock: None };
-    let mut child = Child::start(&plan, start)?;
-    let made = match child.next() {
-        Ok(Said::At(Point::IdMaps)) => map_and_open(child.pid(), maps),
-        Ok(said) => Err(out_of_turn(&said)),
-        Err(e) => Err(e),
-    };
-    child.kill();
-    made
+    hold(&plan, Point::IdMaps, |pid| map_and_open(pid, maps))
 }
 
 fn map_and_open(pid: i32, maps: &IdMaps) -> Result<OwnedFd> {

@@ -11,6 +11,7 @@ mod failure;
 mod files;
 pub mod foreground;
 pub mod handover;
+mod holder;
 pub mod hooks;
 pub mod idmap;
 pub mod net_devices;

@@ -321,6 +321,12 @@ document! {
     struct Personality { domain: String, flags: Vec<String>, }
 }
 
+impl Mount {
+    pub fn is_bind(&self) -> bool {
+        self.kind == "bind" || self.options.iter().any(|option| option == "bind" || option == "rbind")
+    }
+}
+
 impl Hooks {
     /// By their names in the document, in the order in which they run.
     pub fn by_name(&self) -> [(&'static str, &[Hook]); 6] {

@@ -17,7 +17,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};
 use crate::plan::mount::clean;
 use crate::plan::rootfs::NOTIFY_INSIDE;
-use crate::spec::config::{self, Spec};
+use crate::spec::config::Spec;
 
 const FILE: &str = "hilum.json";
 const LARGEST: u64 = 16 << 20;
@@ -70,10 +70,6 @@ struct Known {
     bind: bool,
 }
 
-pub fn is_bind(mount: &config::Mount) -> bool {
-    mount.kind == "bind" || mount.options.iter().any(|option| option == "bind" || option == "rbind")
-}
-
 pub fn table(pid: i32) -> Result<Vec<Mount>> {
     let path = format!("/proc/{pid}/mountinfo");
     let text = fs::read(&path).at("read", &path)?;
@@ -123,7 +119,7 @@ pub fn find(pid: i32, table: &[Mount], spec: &Spec, cgroup: &Cgroup) -> Result<V
     for mount in &spec.mounts {
         let destination = clean(&mount.destination);
         if let Some(id) = mount_at(&root, &destination, table)? {
-            known.insert(id, Known { destination, bind: is_bind(mount) });
+            known.insert(id, Known { destination, bind: mount.is_bind() });
         }
     }
     let mut hierarchies = BTreeMap::new();
@@ -245,7 +241,7 @@ impl Sources<'_> {
         let point = &external.point;
         match &external.from {
             Origin::Bind { destination, below } => {
-                let binds = self.spec.mounts.iter().filter(|mount| is_bind(mount));
+                let binds = self.spec.mounts.iter().filter(|mount| mount.is_bind());
                 // As at a creation, the last one on a place is what is seen.
                 let mount = binds.rev().find(|mount| clean(&mount.destination) == *destination).ok_or_else(|| {
                     Error::new(format!("the checkpoint has a bind mount on {destination}, and config.json has none"))

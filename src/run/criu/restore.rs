@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use super::client::{Client, Stage};
-use super::mounts::{self, External, Sources, is_bind};
+use super::mounts::{self, External, Sources};
 use super::options::{Options, Switches};
 use super::protocol::Kind;
 use super::stdio;
@@ -269,13 +269,13 @@ fn make_mount_points(spec: &Spec, rootfs: &Path, bundle: &Path) -> Result<()> {
         let above = spec.mounts.iter().take(index).rev().find(below);
         let (root, target) = match above {
             None => (rootfs.to_path_buf(), destination.as_str()),
-            Some(bind) if is_bind(bind) => {
+            Some(bind) if bind.is_bind() => {
                 let above = clean(&bind.destination);
                 (bundle.join(&bind.source), destination.strip_prefix(&above).unwrap_or(&destination))
             }
             Some(_) => continue,
         };
-        let directory = !is_bind(mount) || bundle.join(&mount.source).is_dir();
+        let directory = !mount.is_bind() || bundle.join(&mount.source).is_dir();
         let c_path = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::new("a NUL in a path"));
         hilum_init::make_mount_point(&c_path(&root)?, &c_path(Path::new(target))?, directory)
             .map_err(Error::from)
