@@ -44,8 +44,9 @@ pub fn group() -> Group {
     group
 }
 
-/// systemd would run health checks outside of this suite's namespaces, in the host's own podman.
-pub const NO_TIMERS: (&str, &str) = ("DISABLE_HC_SYSTEMD", "true");
+/// systemd would run health checks outside of this suite's namespaces, in the host's own podman. And podman 5 says at each
+/// call on cgroup v1 that it will do without some day, between what is compared.
+pub const QUIETLY: [(&str, &str); 2] = [("DISABLE_HC_SYSTEMD", "true"), ("PODMAN_IGNORE_CGROUPSV1_WARNING", "true")];
 
 /// What podman and buildah have in common: where their things are.
 pub fn storage(top: &str) -> [String; 6] {
@@ -93,7 +94,7 @@ fn start() -> Engine {
     client.words.extend(storage(top));
     client.words.extend(["--cgroup-manager", if systemd() { "systemd" } else { "cgroupfs" }].map(str::to_owned));
     client.env.push(("CONTAINERS_CONF".to_owned(), conf));
-    client.env.push((NO_TIMERS.0.to_owned(), NO_TIMERS.1.to_owned()));
+    client.env.extend(QUIETLY.map(|(name, value)| (name.to_owned(), value.to_owned())));
     println!("podman {}", client.ok(&["version", "--format", "{{.Client.Version}}"]));
     client.ok(&["load", "--input", image::archive().to_str().unwrap()]);
     Engine { kind: Kind::Podman, client, flags: format!("--pull never --cgroup-parent {}", parent("podman")).leak() }

@@ -3,7 +3,7 @@
 
 use crate::common::*;
 use crate::engine::{Engine, Kind, Running, tests};
-use crate::podman::{NO_TIMERS, configuration, storage};
+use crate::podman::{QUIETLY, configuration, storage};
 use crate::{Group, Test};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -107,8 +107,10 @@ fn start() -> Engine {
         ("XDG_RUNTIME_DIR", &runtime_dir),
         ("DBUS_SESSION_BUS_ADDRESS", &bus),
         ("CONTAINERS_CONF", &conf),
-        NO_TIMERS,
-    ] {
+    ]
+    .into_iter()
+    .chain(QUIETLY)
+    {
         client.env.push((name.to_owned(), value.to_owned()));
     }
     println!("podman {} of uid {user}", client.ok(&["version", "--format", "{{.Client.Version}}"]));

@@ -452,7 +452,9 @@ fn network_class_and_priorities_of_version_1() {
     c.write_config();
     let Some(hierarchy) = Hierarchy::new("net_cls,net_prio", None) else { return };
     fs::create_dir(c.path("net")).unwrap();
-    let script = "mount -t cgroup -o net_cls,net_prio cgroup \"$0\" || exit; \"$@\"; code=$?
+    // Again, as in Hierarchy::new.
+    let script = "for try in $(seq 50); do mount -t cgroup -o net_cls,net_prio cgroup \"$0\" && break; sleep 0.1; done
+        \"$@\"; code=$?
         cat \"$0/$CONTAINER/net_cls.classid\" \"$0/$CONTAINER/net_prio.ifpriomap\"
         \"$1\" \"$2\" \"$3\" delete --force \"$CONTAINER\" && exit $code";
     let mut command = std::process::Command::new("unshare");

@@ -89,7 +89,7 @@ impl Client {
         let words = self.words.iter().map(String::as_str).chain(args.iter().copied());
         let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
         let mut script = Command::new("script");
-        script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+        script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]).current_dir("/");
         let plain = self.command(&[]);
         for (name, value) in plain.get_envs() {
             value.map(|value| script.env(name, value));

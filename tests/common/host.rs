@@ -226,7 +226,11 @@ impl Hierarchy {
         }
         let mounted = dir.map(|dir| {
             fs::create_dir(dir).unwrap();
-            HostMount::new(&["-t", "cgroup", "-o", options, "cgroup", dir])
+            // While the kernel still takes it apart from the moment before, fsconfig(2) says EBUSY, where mount(2) waits: so
+            // does mount(8) since util-linux 2.39.
+            let mount = || Command::new("mount").args(["-t", "cgroup", "-o", options, "cgroup", dir]).output().unwrap();
+            eventually("a hierarchy is mounted", || mount().status.success());
+            HostMount(dir.to_string())
         });
         Some(Hierarchy { options: options.into(), mounted })
     }
