@@ -9,6 +9,7 @@ pub mod schema;
 mod session;
 mod sockets;
 mod strace;
+mod tally;
 
 pub use host::*;
 pub use kernel::*;
@@ -17,6 +18,7 @@ pub use serde_json::{Value, json};
 pub use session::Session;
 pub use sockets::*;
 pub use strace::*;
+pub use tally::Tally;
 
 use std::cell::Cell;
 use std::fs::{self, File};
