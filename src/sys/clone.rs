@@ -10,6 +10,7 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use crate::Result;
+use crate::namespace::ANY_KIND;
 use crate::raw::syscall;
 
 /// `struct clone_args` of linux/sched.h, as of Linux 5.7.
@@ -34,8 +35,13 @@ pub const CLONE_PARENT: u64 = linux_raw_sys::general::CLONE_PARENT as u64;
 /// The child has the same descriptor table, not a copy.
 pub const CLONE_FILES: u64 = linux_raw_sys::general::CLONE_FILES as u64;
 
+/// What a caller may ask for: shared memory or signal handlers (CLONE_VM, CLONE_THREAD…) would need a stack, and addresses
+/// that nobody gives.
+const CHOICE: u64 = CLONE_PARENT | CLONE_FILES | ANY_KIND as u64;
+
 impl CloneArgs {
     fn new(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Self {
+        let flags = flags & CHOICE;
         // With CLONE_PARENT the exit signal is the parent's own, and must not be given (clone(2)).
         let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
         let mut args = Self { flags, exit_signal, ..Self::default() };

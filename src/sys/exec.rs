@@ -16,11 +16,12 @@ pub fn execve<'a>(
     env: impl Iterator<Item = &'a CStr> + Clone,
 ) -> Result<core::convert::Infallible> {
     let words = args.clone().count() + env.clone().count() + 2;
-    let mut scratch = Scratch::new(words)?;
-    let mut slots = scratch.words().iter_mut();
+    // One more, which stays null, whatever the iterators give when they are asked again.
+    let mut scratch = Scratch::new(words + 1)?;
+    let mut slots = scratch.words().iter_mut().take(words);
     let end = core::iter::once(0);
     let pointers = args.map(|s| s.as_ptr() as usize).chain(end.clone());
-    let env_at = pointers.clone().count();
+    let env_at = pointers.clone().count().min(words);
     for (slot, pointer) in slots.by_ref().zip(pointers.chain(env.map(|s| s.as_ptr() as usize)).chain(end)) {
         *slot = pointer;
     }

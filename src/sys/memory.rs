@@ -74,7 +74,7 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn new(words: usize) -> Result<Self> {
-        let bytes = words.max(1) * size_of::<usize>();
+        let bytes = words.max(1).checked_mul(size_of::<usize>()).ok_or(crate::Errno::NOMEM)?;
         let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, (MAP_PRIVATE | MAP_ANONYMOUS) as usize);
         // SAFETY: a new anonymous mapping at an address of the kernel's choice.
         let at = unsafe { syscall(__NR_mmap, [0, bytes, prot, flags, usize::MAX, 0])? };

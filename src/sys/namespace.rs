@@ -9,6 +9,16 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::Result;
 use crate::raw::syscall;
 
+/// Every CLONE_NEW… flag.
+pub(crate) const ANY_KIND: u32 = CLONE_NEWUSER
+    | CLONE_NEWNS
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWIPC
+    | CLONE_NEWUTS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWTIME;
+
 /// The kinds of namespace, by the names that they have under /proc/PID/ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -77,9 +87,8 @@ pub fn setns(ns: BorrowedFd<'_>, flag: u32) -> Result<()> {
 
 /// Only namespace flags: sharing of files or memory between threads stays as it is.
 pub fn unshare(flags: u32) -> Result<()> {
-    let allowed = Kind::ALL.into_iter().fold(0, |all, kind| all | kind.flag());
     // SAFETY: no pointers; without CLONE_FILES or CLONE_FS no other thread's view changes.
-    unsafe { syscall(__NR_unshare, [(flags & allowed) as usize, 0, 0, 0, 0, 0])? };
+    unsafe { syscall(__NR_unshare, [(flags & ANY_KIND) as usize, 0, 0, 0, 0, 0])? };
     Ok(())
 }
 
