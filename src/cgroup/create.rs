@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 impl Plan {
     /// Leaves out of `self.cgroup` the hierarchies that a rootless caller may not use and does not need.
     pub fn create(&mut self) -> Result<()> {
+        self.in_use().collect::<Result<()>>()?;
         if self.unit.is_some() {
             return Ok(());
         }
@@ -32,6 +33,11 @@ impl Plan {
         made.keep();
         self.cgroup.directories = kept;
         Ok(())
+    }
+
+    /// Of each directory that is there already, whether somebody else is in it.
+    pub fn in_use(&self) -> impl Iterator<Item = Result<()>> {
+        self.cgroup.directories.iter().filter(|directory| directory.exists()).map(Directory::refuse_if_used)
     }
 
     /// Has systemd start the unit for the process, which waits meanwhile, and does what systemd does not: the files.
@@ -119,7 +125,6 @@ impl Plan {
             self.enable_above(directory, made)?;
         }
         if !is_new {
-            directory.refuse_if_used()?;
             // Otherwise the failure would come too late to do without it.
             let procs = path.join("cgroup.procs");
             rustix::fs::access(&procs, Access::WRITE_OK).at("write", &procs)?;

@@ -242,7 +242,8 @@ impl fmt::Display for Plan {
 
 const DEVICES: &str = "linux.resources.devices";
 
-/// Everything is refused here that can be, with nothing changed yet on the host. An error: there is nothing to plan for.
+/// Everything is refused here that can be, with nothing changed yet on the host, but for a cgroup that is in use: that may be
+/// one of the same id, which only who has the id can tell. An error: there is nothing to plan for.
 pub fn plan(
     host: &Host,
     linux: &Linux,
@@ -290,9 +291,6 @@ fn lay_out(
         }
     };
     let cgroup = Cgroup { directories, unit: unit.as_ref().map(|plan| plan.unit.clone()) };
-    for directory in cgroup.directories.iter().filter(|d| d.exists()) {
-        conflicts.note("linux.cgroupsPath", directory.refuse_if_used());
-    }
     let none = Resources::default();
     let resources = linux.resources.as_ref().unwrap_or(&none);
     let mut writes = resources::writes(&cgroup, resources, conflicts);

@@ -47,5 +47,10 @@ fn look(global: &Global, args: &ArgMatches, id: &str, mut bundle: Bundle, mut co
         shm: membership.shm.as_ref(),
         bare: &bare::stand_in,
     };
-    prepare(global, bundle, wish, |prepared| Ok(Report::new(global, prepared, conflicts)))
+    prepare(global, bundle, wish, |mut prepared| {
+        for used in prepared.surroundings.iter().flat_map(|it| it.cgroup.in_use()) {
+            prepared.conflicts.note("linux.cgroupsPath", used);
+        }
+        Ok(Report::new(global, prepared, conflicts))
+    })
 }
