@@ -131,6 +131,7 @@ impl Cgroup {
         }
         for directory in &mut cgroup.directories {
             directory.path.push(path.trim_matches('/'));
+            directory.inode = None;
         }
         Ok(cgroup)
     }
@@ -153,7 +154,7 @@ impl Cgroup {
             let text = file::read(Path::new(&format!("/proc/{pid}/cgroup"))).unwrap_or_default();
             let path = text.lines().find_map(|line| line.strip_prefix("0::/")).map(|path| directory.mount.join(path));
             if let Some(path) = path.filter(|path| path.starts_with(&directory.path) && path.exists()) {
-                directory.path = path;
+                (directory.path, directory.inode) = (path, None);
             }
         }
         self

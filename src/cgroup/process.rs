@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -32,13 +32,13 @@ impl Cgroup {
     pub fn entry(&self) -> Result<Entry> {
         let mut entry = Entry { v2: None, procs: Vec::new() };
         if self.is_unified() {
-            let path = self.directories.first().map(|d| d.path.as_path()).unwrap_or(Path::new("/"));
-            entry.v2 = Some(file::open(path, OFlags::PATH | OFlags::DIRECTORY).at("open", path)?);
+            entry.v2 = self.directories.first().map(Directory::open).transpose()?;
             return Ok(entry);
         }
         for directory in &self.directories {
-            let path = directory.path.join("cgroup.procs");
-            entry.procs.push(file::open(&path, OFlags::WRONLY).at("open", &path)?);
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let procs = openat(directory.open()?, "cgroup.procs", flags, Mode::empty());
+            entry.procs.push(procs.at("open", directory.path.join("cgroup.procs"))?);
         }
         Ok(entry)
     }
@@ -225,6 +225,16 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
 }
 
 impl Directory {
+    /// If it is the container's still: by now another container may have the path.
+    fn open(&self) -> Result<OwnedFd> {
+        let directory = file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY).at("open", &self.path)?;
+        let inode = fstat(&directory).at("stat", &self.path)?.st_ino;
+        match self.inode.is_none_or(|own| own == inode) {
+            true => Ok(directory),
+            false => Err(Errno::NODEV).at("open", &self.path),
+        }
+    }
+
     pub(super) fn is_frozen(&self) -> Result<bool> {
         match self.version {
             Version::V2 => Ok(self.ask("cgroup.freeze")?.trim() == "1"),

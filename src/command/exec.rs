@@ -18,7 +18,7 @@ use crate::run::exec::Exec;
 use crate::run::handover::Handover;
 use crate::run::{Created, foreground};
 use crate::spec::config::{Capabilities, Process, Spec};
-use crate::state::{Status, document};
+use crate::state::{Identity, State, Status, document};
 use crate::{log, spec};
 
 /// The code of a failure of our own: the codes below may be the process's.
@@ -33,7 +33,6 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 
 fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let preserve = super::preserved(args, 0)?;
-    let detach = args.get_flag("detach");
     let dir = global.root.join(super::id(args)?);
     let state = super::state_of(global, args)?;
     match state.status() {
@@ -44,13 +43,22 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         }
         Status::Created | Status::Running | Status::Paused => {}
     }
-    let spec = document(&dir)?;
+    let gone = || Error::new("container not running").with_kind(Kind::NotRunning);
+    let init = state.process.ok_or_else(gone)?;
+    // It may end, and be deleted, at any moment: then whatever failed, failed for that.
+    execute(args, &dir, &state, init, preserve).map_err(|error| match state.status() {
+        Status::Stopped => error.context("container not running").with_kind(Kind::NotRunning),
+        _ => error,
+    })
+}
+
+fn execute(args: &ArgMatches, dir: &Path, state: &State, init: Identity, preserve: u32) -> Result<u8> {
+    let detach = args.get_flag("detach");
+    let spec = document(dir)?;
     let mut process = process(args, &spec)?;
     let console = Console::plan(process.terminal, detach, text(args, "console-socket").map(Path::new))?;
     console.set_size(&mut process);
     let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
-    let gone = || Error::new("container not running").with_kind(Kind::NotRunning);
-    let init = state.process.ok_or_else(gone)?;
     let cgroup = cgroup(args, &state.cgroup, init.pid)?;
     let filter =
         Conflicts::none(|conflicts| spec.linux.seccomp.as_ref().and_then(|config| seccomp::plan(config, conflicts)))?;
@@ -63,7 +71,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         spec: &spec,
         process: &process,
         id: &state.id,
-        init: init.open()?.ok_or_else(gone)?,
+        init: init.open()?.ok_or_else(|| Error::new("its process has ended"))?,
         pid: init.pid,
         new_keyring: state.new_keyring,
         seccomp: filter.as_ref(),
@@ -80,7 +88,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
         console,
         agent,
         agent_metadata: spec.linux.seccomp.as_ref().map_or("", |seccomp| &seccomp.listener_metadata),
-        state: &state,
+        state,
     };
     let mut created = exec.create()?;
     let signals = match let_go(args, &mut created, detach, pidfd_socket) {
