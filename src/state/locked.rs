@@ -179,6 +179,10 @@ fn remove_leftover(path: &Path, file: &str) -> Result<bool> {
     if !left.try_lock(Access::Exclusive)? || path.join(file).exists() {
         return Ok(false);
     }
+    // Somebody else has removed it: what has the name by now is a new one, and whose lock this is not.
+    if !left.is_there()? {
+        return Ok(true);
+    }
     let _ = fs::remove_file(aside(&path.join(file)));
     Ok(fs::remove_dir(path).is_ok())
 }
