@@ -163,7 +163,8 @@ impl Creation<'_> {
     /// Whether the only question of the child will be whether it may execute, and nothing speaks against it.
     fn may_go_ahead(&self) -> bool {
         let asks = |step: &&Step<'_>| matches!(step, Step::Wait(_) | Step::Hook(_));
-        self.go_ahead && self.plan.steps.iter().find(asks) == Some(&Step::Wait(Point::Ready))
+        // Not behind a fork: the process would be on its way before we have been told which one it is.
+        self.go_ahead && !self.plan.stage_one && self.plan.steps.iter().find(asks) == Some(&Step::Wait(Point::Ready))
     }
 
     /// The container's first process is known, and so is what to undo should this one be killed. Written while the child
