@@ -179,10 +179,10 @@ impl Cgroup {
         let main = self.main();
         let other = self.v1("devices").filter(|v1| Some(*v1) != main);
         for directory in main.into_iter().chain(other) {
-            // A container that forks faster than this loses: frozen, it cannot.
+            // A container that forks faster than this loses: frozen, it cannot. Only to kill it: others would take it for
+            // paused, and who ends what is no pause of his may end one that is another's.
             for _ in 0..100 {
-                let paused = self.frozen().unwrap_or(false);
-                let froze = !paused && self.freeze().is_ok();
+                let froze = kill && !self.frozen().unwrap_or(false) && self.freeze().is_ok();
                 let sent = signal_listed(&directory.path, signal, &mut done);
                 if froze {
                     let _ = self.thaw();
