@@ -292,7 +292,10 @@ fn freeze_v1(path: &Path) -> Result<()> {
 fn freeze_v2(path: &Path) -> Result<()> {
     let freeze = path.join("cgroup.freeze");
     file::write(&freeze, "1").at("write", &freeze)?;
-    match wait_for_event(path, "frozen", true, Instant::now() + FREEZE_TIMEOUT)? {
+    // Where nobody is left, there is nobody to wait for.
+    let done =
+        |events: &str| file::flag(events, "frozen") == Some(true) || file::flag(events, "populated") == Some(false);
+    match wait_for(path, done, Instant::now() + FREEZE_TIMEOUT)? == Some(true) {
         true => Ok(()),
         false => Err(Error::new("unable to freeze")),
     }
@@ -300,25 +303,30 @@ fn freeze_v2(path: &Path) -> Result<()> {
 
 /// Waits until the key of cgroup.events has the value; false if it does not get it in time.
 pub(super) fn wait_for_event(path: &Path, key: &str, value: bool, deadline: Instant) -> Result<bool> {
+    let is_so = |events: &str| file::flag(events, key) == Some(value);
+    // Removed already: neither populated nor frozen.
+    Ok(wait_for(path, is_so, deadline)?.unwrap_or(!value))
+}
+
+/// Whether cgroup.events has come to say what is waited for in time. `None`: the cgroup is gone.
+fn wait_for(path: &Path, done: impl Fn(&str) -> bool, deadline: Instant) -> Result<Option<bool>> {
     let path = path.join("cgroup.events");
     let events = match file::open(&path, OFlags::RDONLY) {
-        // Removed already: neither populated nor frozen.
-        Err(Errno::NOENT | Errno::NODEV) => return Ok(!value),
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(None),
         result => result.at("open", &path)?,
     };
     loop {
         let mut text = [0; 256];
         let length = match rustix::io::pread(&events, &mut text, 0) {
-            Err(Errno::NODEV) => return Ok(!value),
+            Err(Errno::NODEV) => return Ok(None),
             result => result.at("read", &path)?,
         };
-        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
-        if file::flag(&text, key) == Some(value) {
-            return Ok(true);
+        if done(&String::from_utf8_lossy(text.get(..length).unwrap_or_default())) {
+            return Ok(Some(true));
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         // The file says that it changed by an exceptional condition.

@@ -28,8 +28,11 @@ pub fn send(state: &State, signal: i32, all: bool) -> Result<()> {
     // Without a pid namespace of its own, the end of the first process ends no other: the cgroup is what the container
     // is, and never a tree of pids, which may hold a neighbour's (moby#50523).
     let whole = all || (signal == KILL && !state.own_pid_namespace);
-    if whole && !all && matches!(state.status(), Status::Stopped | Status::Creating) {
-        return Err(not_running());
+    match state.status() {
+        // It would end the creation, which has a command of its own at work on it (runtime.md, "Kill").
+        Status::Creating => return Err(not_running().hint("it is being created")),
+        Status::Stopped if !all => return Err(not_running()),
+        Status::Stopped | Status::Created | Status::Running | Status::Paused => {}
     }
     if whole && state.cgroup.exists() {
         let signal = Signal::from_named_raw(signal)
@@ -37,10 +40,7 @@ pub fn send(state: &State, signal: i32, all: bool) -> Result<()> {
         return state.cgroup.signal_all(signal);
     }
     // A user may have been given no cgroup: then the first process is all that is known of the container.
-    let process = match state.process {
-        None if all => return Ok(()),
-        process => process.ok_or_else(not_running)?,
-    };
+    let process = state.process.ok_or_else(not_running)?;
     let pidfd = match process.open()? {
         None if all => return Ok(()),
         pidfd => pidfd.ok_or_else(not_running)?,

@@ -8,12 +8,18 @@ use crate::state::{Container, Status};
 
 pub fn pause(global: &Global, args: &ArgMatches) -> Result<u8> {
     let (_lock, state) = Container::load(&global.root, super::id(args)?)?;
+    let not_running = |why: &str| Err(Error::new("container not running").with_kind(Kind::NotRunning).hint(why));
     match state.status() {
-        Status::Running | Status::Created => state.cgroup.freeze().map(|()| 0),
-        other => {
-            Err(Error::new("container not running").with_kind(Kind::NotRunning).hint(format!("it is {}", other.name())))
-        }
+        Status::Running | Status::Created => {}
+        other => return not_running(&format!("it is {}", other.name())),
     }
+    let frozen = state.cgroup.freeze();
+    // `kill` takes no lock. What it has killed before would end only when it is thawed (v1); from here on it looks for itself.
+    if state.status() == Status::Stopped || state.process.is_some_and(|process| process.is_killed()) {
+        state.cgroup.thaw()?;
+        return not_running("it has been killed");
+    }
+    frozen.map(|()| 0)
 }
 
 pub fn resume(global: &Global, args: &ArgMatches) -> Result<u8> {

@@ -100,7 +100,9 @@ impl State {
             return Status::Stopped;
         }
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
-        let created = self.init.as_ref().is_some_and(|init| init.is_run_by(process));
+        let Some(created) = self.init.as_ref().map_or(Some(false), |init| init.is_run_by(process)) else {
+            return Status::Stopped;
+        };
         match (created, self.cgroup.paused().unwrap_or(false)) {
             (true, _) if !self.ready => Status::Creating,
             (_, true) => Status::Paused,

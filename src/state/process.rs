@@ -37,6 +37,14 @@ impl Identity {
             if start_time == self.start_time && !matches!(state, b'Z' | b'X'))
     }
 
+    /// Whether it has been sent SIGKILL and has not ended yet: a cgroup v1 that is frozen keeps it so.
+    pub fn is_killed(&self) -> bool {
+        const KILL: u64 = 1 << 8;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pending = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+        pending.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & KILL != 0)
+    }
+
     /// A descriptor that keeps meaning this process; `None` if it has ended.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
         let Some(pid) = Pid::from_raw(self.pid) else {
@@ -75,12 +83,14 @@ impl InitProgram {
         Ok(Self { dev: stat.st_dev, ino: stat.st_ino })
     }
 
-    pub fn is_run_by(&self, process: &Identity) -> bool {
+    /// `None`: the process runs no program any more, it is on its way out.
+    pub fn is_run_by(&self, process: &Identity) -> Option<bool> {
         match rustix::fs::stat(format!("/proc/{}/exe", process.pid)) {
-            Ok(stat) => (stat.st_dev, stat.st_ino) == (self.dev, self.ino),
+            Ok(stat) => Some((stat.st_dev, stat.st_ino) == (self.dev, self.ino)),
             // Hidden from a runtime that is not root (PR_SET_DUMPABLE): the user's program would not be.
-            Err(Errno::ACCESS | Errno::PERM) => true,
-            Err(_) => false,
+            Err(Errno::ACCESS | Errno::PERM) => Some(true),
+            Err(Errno::NOENT) => None,
+            Err(_) => Some(false),
         }
     }
 }

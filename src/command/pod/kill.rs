@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use super::{pod_name, text};
 use crate::command::Global;
 use crate::command::kill::{KILL, parse, send};
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 use crate::run::await_end;
 use crate::state::{Access, State};
 
@@ -17,7 +17,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let members = global.pods.members(name)?;
     let states = || members.iter().filter_map(|member| member.state.as_ref());
     for state in states() {
-        send(state, signal, true).with_context(|| format!("container {}", state.id))?;
+        match send(state, signal, true) {
+            // Its creation was killed: there is nobody to be sent it.
+            Err(e) if e.kind() == Kind::NotRunning => {}
+            other => other.with_context(|| format!("container {}", state.id))?,
+        }
     }
     // All have been sent it by now: they end side by side.
     for state in states().filter(|_| signal == KILL) {
