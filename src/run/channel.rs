@@ -86,9 +86,16 @@ impl Channel {
     pub fn answer(&self, data: &[u8]) -> Result<()> {
         // An empty packet would look like the end of the channel.
         let data = if data.is_empty() { GO } else { data };
-        let sent = retry_on_intr(|| send(&self.0, data, SendFlags::NOSIGNAL));
-        sent.map(drop).context("answer the init program")
+        match retry_on_intr(|| send(&self.0, data, SendFlags::NOSIGNAL)) {
+            Err(Errno::PIPE) => Err(ended()),
+            other => other.map(drop).context("answer the init program"),
+        }
     }
+}
+
+/// It waited for an answer, and said nothing more: somebody has killed it.
+pub fn ended() -> Error {
+    Error::new("the container's process ended before it could execute")
 }
 
 impl AsFd for Channel {

@@ -7,7 +7,7 @@ use hilum_init::step::Point;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
-use super::channel::{Channel, Said};
+use super::channel::{Channel, Said, ended};
 use super::{failure, hooks, inner_pid, out_of_turn};
 use crate::error::{Context, Error, Result};
 use crate::state::{START_SOCKET, State, Status, StepNames};
@@ -46,7 +46,7 @@ pub fn await_exec(channel: &Channel, steps: &StepNames, state: Option<&State>) -
         match (channel.next()?, state) {
             (Said::Executing, _) => executing = true,
             (Said::Nothing, _) if executing => return Ok(()),
-            (Said::Nothing, _) => return Err(Error::new("the container's process ended before it could execute")),
+            (Said::Nothing, _) => return Err(ended()),
             (Said::At(Point::HookState), Some(state)) => {
                 let pid = state.process.map_or(Ok(0), |process| inner_pid(process.pid))?;
                 channel.answer(&hooks::document(state, Status::Created, pid)?)?;
