@@ -85,7 +85,7 @@ fn a_pod_that_is_not_there_or_not_whole_is_refused() {
     // As a killed `pod create` leaves it.
     fs::create_dir_all(pod.path()).unwrap();
     let c = Container::sleeper().in_pod(&pod);
-    c.create_with(&[]).fails("is half-made: its creation was killed; hilum pod rm -f");
+    c.create_with(&[]).fails("is half-made: it is being created, or its creation was killed; hilum pod rm -f");
     c.left_nothing();
     pod.finish();
 }

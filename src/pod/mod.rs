@@ -40,6 +40,8 @@ const CONTAINERS: &str = "containers";
 const PRIVATE: &str = "private";
 const SHM: &str = "private/shm";
 const ROOT: &str = "root";
+/// Of a directory without a pod: its creation may be about to lock it, and to write what the pod is.
+const HALF_MADE: &str = "half-made: it is being created, or its creation was killed";
 
 /// What a pod is, as pod.json has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,7 +124,8 @@ impl Pods {
         let what = match pod {
             Some(pod) if pod.phase == Phase::Ready => return Ok((dir, pod)),
             Some(pod) if pod.phase == Phase::Removing => "half-removed: its removal failed, or was killed",
-            _ => "half-made: its creation was killed",
+            Some(_) => "half-made: its creation was killed",
+            None => HALF_MADE,
         };
         Err(self.not_whole(name, what))
     }
@@ -131,7 +134,7 @@ impl Pods {
     pub fn look(&self, name: &str) -> Result<Pod> {
         match self.read(name)? {
             Some(pod) => Ok(pod),
-            None if self.0.join(name).is_dir() => Err(self.not_whole(name, "half-made: its creation was killed")),
+            None if self.0.join(name).is_dir() => Err(self.not_whole(name, HALF_MADE)),
             None => Err(self.missing(name)),
         }
     }
@@ -168,7 +171,7 @@ impl Pods {
             .hint(format!("hilum pod rm -f {name} removes it"))
     }
 
-    fn missing(&self, name: &str) -> Error {
+    pub fn missing(&self, name: &str) -> Error {
         let error = Error::new(format!("pod {name} does not exist")).path(self.0.join(name));
         error.with_kind(crate::error::Kind::NotFound).hint(format!("hilum pod ls lists those in {}", self.0.display()))
     }
