@@ -1,6 +1,8 @@
 //! Commands on one pod that meet.
 
+use crate::common::race::{Answers, Race, Verb, verb};
 use crate::common::*;
+use crate::random::with_seeds;
 use std::process::{Child, Command, Stdio};
 
 /// Many containers of one bundle: commands on them differ in the id alone.
@@ -115,4 +117,101 @@ fn many_containers_start_in_one_pod_at_once() {
     crowd.pod.left_nothing();
     assert!((0..20).all(|n| !crowd.has_state(n)));
     crowd.bundle.left_nothing();
+}
+
+const MISSING: &str = "pod POD does not exist";
+/// The moment between the making of its directory and its first line.
+const HALF_MADE: &str = "pod POD is half-made: it is being created, or its creation was killed";
+const NO_CONTAINER: &str = "container does not exist";
+const NOT_RUNNING: &str = "container not running";
+/// `kill`, or `pod kill`, came while it was made.
+const KILLED: &str = "the container's process ended before it could execute";
+const MADE: &[&str] = &[MISSING, HALF_MADE, "pod POD is paused", "container with given ID already exists", KILLED];
+
+/// Commands on one pod and on two containers of it.
+const VERBS: &[Verb] = &[
+    verb(4, &["pod", "create", "--share", "uts,pid", "POD"], &["pod POD exists already"]),
+    verb(
+        2,
+        &["pod", "rm", "POD"],
+        &[
+            "pod POD: pod POD does not exist",
+            "pod POD: it has containers that are not stopped: *",
+            // Made a moment before.
+            "pod POD: its container * is *",
+        ],
+    ),
+    verb(2, &["pod", "rm", "-f", "POD"], &[]),
+    verb(2, &["pod", "pause", "POD"], &[MISSING, HALF_MADE, "pod POD is paused already"]),
+    verb(2, &["pod", "resume", "POD"], &[MISSING, HALF_MADE, "pod POD is not paused"]),
+    verb(1, &["pod", "kill", "POD", "KILL"], &[MISSING, HALF_MADE]),
+    verb(1, &["pod", "kill", "POD", "TERM"], &[MISSING, HALF_MADE]),
+    verb(2, &["pod", "update", "--memory", "256M", "POD"], &[MISSING, HALF_MADE]),
+    verb(1, &["pod", "ls"], &[]),
+    verb(1, &["pod", "ps", "--format", "json", "POD"], &[MISSING, HALF_MADE]),
+    verb(1, &["pod", "inspect", "POD"], &[MISSING, HALF_MADE]),
+    verb(1, &["pod", "stats", "POD"], &[MISSING, HALF_MADE]),
+    verb(1, &["pod", "wait", "POD"], &[MISSING, HALF_MADE]),
+    verb(3, &["run", "-d", "--pod", "POD", "-b", "BUNDLE", "ONE"], MADE),
+    verb(3, &["create", "--pod", "POD", "-b", "BUNDLE", "ONE"], MADE),
+    verb(3, &["run", "-d", "--pod", "POD", "-b", "BUNDLE", "TWO"], MADE),
+    verb(
+        2,
+        &["start", "ONE"],
+        &[
+            NO_CONTAINER,
+            "cannot start a container that has stopped",
+            "cannot start a container that is paused",
+            "cannot start an already running container",
+            KILLED,
+        ],
+    ),
+    verb(1, &["delete", "ONE"], &[NO_CONTAINER, "cannot delete container ONE that is not stopped: *"]),
+    verb(1, &["delete", "--force", "ONE"], &[]),
+    verb(1, &["kill", "TWO", "KILL"], &[NO_CONTAINER, NOT_RUNNING]),
+    verb(
+        1,
+        &["exec", "TWO", "true"],
+        &[
+            "exec failed: container does not exist",
+            "exec failed: container not running: *",
+            "exec failed: cannot exec in a *",
+            "exec failed: init killed by signal *",
+            "exec failed: the container's process ended before it could execute",
+        ],
+    ),
+    verb(1, &["state", "TWO"], &[NO_CONTAINER]),
+];
+
+#[test]
+fn of_commands_that_meet_on_one_pod_each_ends_and_one_truth_is_left() {
+    let mut answers = Answers::default();
+    let bundle = Container::sh("trap 'exit 0' TERM; sleep 1000 & wait");
+    bundle.write_config();
+    let (path, one, two) =
+        (bundle.bundle().display().to_string(), bundle.id.clone() + "one", bundle.id.clone() + "two");
+    let pod = Pod::new();
+    let command = |args: &[&str]| pod.command(args);
+    let names = [("POD", pod.name.as_str()), ("BUNDLE", &path), ("ONE", &one), ("TWO", &two)];
+    let race = Race { verbs: VERBS, names: &names, command: &command, dir: bundle.dir() };
+    let tally = Tally::of("Races", "32 commands on one pod");
+    with_seeds(rounds(20, 10_000), |random| {
+        tally.tries();
+        if random.below(2) == 0 {
+            pod.create(&["--share", "uts,pid"]).ok();
+        }
+        let (all, held_up) = race.start(32, random);
+        answers.add(&race.end(all));
+        let release = || {
+            pod.verb("rm", &["-f"]).ok();
+        };
+        answers.add(&race.end_by(held_up, release));
+        if tally.tried() % 100 == 0 {
+            pod.left_nothing();
+        }
+        tally.survives();
+    });
+    answers.print();
+    pod.left_nothing();
+    bundle.left_nothing();
 }

@@ -102,7 +102,7 @@ fn seed() -> u64 {
 }
 
 /// Runs a test with that many seeds, each of which is said when it fails.
-fn with_seeds(count: u32, mut test: impl FnMut(&mut Random)) {
+pub fn with_seeds(count: u32, mut test: impl FnMut(&mut Random)) {
     let first = seed();
     let count = if std::env::var_os("HILUM_TEST_SEED").is_some() { 1 } else { count };
     for seed in (0..u64::from(count)).map(|n| first.wrapping_add(n)) {

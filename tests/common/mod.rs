@@ -5,6 +5,7 @@ mod host;
 mod kernel;
 mod namespaces;
 mod pod;
+pub mod race;
 pub mod schema;
 mod session;
 mod sockets;
