@@ -9,7 +9,7 @@ TESTARGS ?=
 # Of the programs in benches/: make bench BENCH=pods
 BENCH ?= run pods
 
-.PHONY: build demo test integration vm-test reliability bench install clean lint help
+.PHONY: build demo test integration vm-test bench install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -32,10 +32,6 @@ integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, 
 vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
 	@$(PACKAGES) test vm
 	scripts/vm/test $(TESTARGS)
-
-reliability: build ## the long form of the tests of attacks, crashes, races and limits, and fuzzing: docs/reliability.md
-	@$(PACKAGES) build test
-	scripts/reliability
 
 bench: build ## time, memory and system calls beside crun, runc and the kernel's own price; many pods
 	@$(PACKAGES) build bench
