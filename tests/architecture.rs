@@ -86,7 +86,8 @@ fn unsafe_code_is_in_sys_alone_gives_its_reason_and_is_counted() {
         let functions = count(|line| line.contains("unsafe fn") || line.contains("unsafe extern"));
         let names = count(|line| line.contains("#[unsafe("));
         let sum = blocks + functions + names;
-        assert!(text.matches("SAFETY").count() + text.matches("# Safety").count() >= blocks.max(functions));
+        let reasons = text.matches("SAFETY").count() + text.matches("# Safety").count();
+        assert!(reasons >= blocks.max(functions), "{}: unsafe without a reason", path.display());
         let Ok(name) = path.strip_prefix(root.join("src/sys")) else {
             assert_eq!(sum, 0, "{} has unsafe code", path.display());
             continue;

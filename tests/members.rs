@@ -48,6 +48,19 @@ fn an_annotation_joins_a_pod() {
 }
 
 #[test]
+fn an_annotation_cannot_name_a_pod_that_is_elsewhere() {
+    let pod = Pod::with(&["--share", "uts"]);
+    let path = pod.path();
+    let parent = path.parent().and_then(|pods| pods.file_name()).unwrap().to_string_lossy().into_owned();
+    for name in [format!("../{parent}/{}", pod.name), format!("./{}", pod.name), path.display().to_string()] {
+        let c = annotated(Container::sleeper(), "org.hilum.pod", &name).knows(&pod);
+        c.create_with(&[]).fails("org.hilum.pod: invalid name of a pod");
+        c.left_nothing();
+    }
+    pod.finish();
+}
+
+#[test]
 fn an_option_and_an_annotation_must_say_the_same() {
     let pod = Pod::with(&["--share", "uts"]);
     let c = annotated(Container::sleeper().in_pod(&pod), "org.hilum.pod", "another");

@@ -160,19 +160,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
 
 /// The id, which becomes the name of a directory.
 fn id(args: &ArgMatches) -> Result<&str> {
-    name_of(text(args, "id").unwrap_or_default(), "invalid container ID format")
-}
-
-/// What becomes the name of a directory.
-fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
-    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_+-.".contains(&c);
-    if name.is_empty() || name == "." || name == ".." || !name.bytes().all(allowed) {
-        return Err(Error::new(invalid).hint("it is made of letters, digits and _ + - ."));
-    }
-    if name.len() > 255 {
-        return Err(Error::new(invalid).hint("it has 255 bytes at the most"));
-    }
-    Ok(name)
+    store::name_of(text(args, "id").unwrap_or_default(), "invalid container ID format")
 }
 
 /// The number of descriptors behind the standard ones that a process keeps: `--preserve-fds`, and `more`. All of them

@@ -12,7 +12,7 @@ use super::{Pod, Pods, SHM, join, pin};
 use crate::error::{Context, Error, Result};
 use crate::log;
 use crate::spec::config::{Expect, Namespace, Spec};
-use crate::state::{Access, Locked, PodOf};
+use crate::state::{Access, Locked, PodOf, name_of};
 
 pub const POD: &str = "org.hilum.pod";
 pub const JOIN: &str = "org.hilum.join";
@@ -52,6 +52,8 @@ impl Membership {
         let pod = one_of("--pod", flags.pod, POD, spec)?;
         let join = one_of("--join", flags.join, JOIN, spec)?;
         if let Some(name) = pod {
+            // By an annotation it may be anything.
+            let name = name_of(name, "invalid name of a pod").context(POD)?;
             let (dir, pod) = pods.load(name, Access::Shared)?;
             // The container's first process would stop on its way, and the command with it.
             if pod.cgroup.paused()? {

@@ -21,6 +21,7 @@ pub use pod::PodOf;
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
+use crate::error::{Error, Result};
 use crate::resctrl::Groups;
 use crate::spec::config::Hook;
 
@@ -88,6 +89,18 @@ impl Status {
             Status::Stopped => "stopped",
         }
     }
+}
+
+/// What becomes the name of a directory.
+pub fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_+-.".contains(&c);
+    if name.is_empty() || name == "." || name == ".." || !name.bytes().all(allowed) {
+        return Err(Error::new(invalid).hint("it is made of letters, digits and _ + - ."));
+    }
+    if name.len() > 255 {
+        return Err(Error::new(invalid).hint("it has 255 bytes at the most"));
+    }
+    Ok(name)
 }
 
 impl State {

@@ -1,4 +1,4 @@
-//! What the suite has tried, and what came of it: docs/reliability.md is made of these.
+//! What the suite has tried, and what came of it: a file for each, for a page that is made of them.
 
 use super::json;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// One row of docs/reliability.md. On drop, also of a test that fails, it is written to the directory that
+/// One row of such a page. On drop, also of a test that fails, it is written to the directory that
 /// HILUM_RELIABILITY names, if it names one. What was tried and did not survive has failed its test.
 pub struct Tally {
     part: &'static str,

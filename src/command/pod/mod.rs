@@ -14,7 +14,7 @@ mod wait;
 
 use clap::ArgMatches;
 
-use super::{Global, name_of, text};
+use super::{Global, text};
 use crate::error::{Error, Result};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -40,5 +40,5 @@ fn pod_name(args: &ArgMatches) -> Result<&str> {
 }
 
 fn check_name(name: &str) -> Result<&str> {
-    name_of(name, "invalid name of a pod")
+    crate::state::name_of(name, "invalid name of a pod")
 }
