@@ -4,8 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use hilum_init::Header;
 use hilum_init::step::{Point, Words};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::io::retry_on_intr;
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
 };
@@ -108,6 +110,9 @@ impl<'p> Child<'p> {
             if let Some(said) = self.early.take_if(|_| !self.is_stage_one) {
                 return Ok(said);
             }
+            if self.is_stage_one && !self.has_word()? {
+                return Err(self.ended_silently());
+            }
             match self.channel.next()? {
                 Said::Forked(pid) => {
                     self.follow(pid)?;
@@ -124,6 +129,21 @@ impl<'p> Child<'p> {
                 said => return Ok(said),
             }
         }
+    }
+
+    /// Waits for what stage one says next. False: it has ended, and what it has forked, which holds the channel as well, would
+    /// wait for us.
+    fn has_word(&self) -> Result<bool> {
+        let mut fds = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut fds, None)).context("wait for the init program")?;
+        let [channel, _] = &mut fds;
+        if !channel.revents().is_empty() {
+            return Ok(true);
+        }
+        // Its last words came before its end.
+        channel.clear_revents();
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        Ok(retry_on_intr(|| poll(std::slice::from_mut(channel), Some(&now))).context("wait for the init program")? > 0)
     }
 
     pub fn has_ended(&self) -> bool {
@@ -145,16 +165,17 @@ impl<'p> Child<'p> {
         Ok(())
     }
 
-    /// Ends it, and what it has forked with it.
+    /// Ends it. What it has forked and not told of sees the end of the channel, and ends itself.
     pub fn kill(&self) {
         let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         wait(&self.pidfd);
+        let _ = shutdown(&self.channel, Shutdown::Both);
     }
 }
 
 /// Waits for a child's end.
 pub fn wait(pidfd: &OwnedFd) -> Option<WaitIdStatus> {
-    rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)).ok().flatten()
+    retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)).ok().flatten()
 }
 
 /// The host's own procfs, for what the child writes there.

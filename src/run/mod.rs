@@ -151,11 +151,8 @@ impl Creation<'_> {
             self.cgroup.install_device_filter()?;
         }
         // What has an answer already is asked without a wait, which saves the run two changes of context.
-        let went_ahead = self.may_go_ahead();
-        if went_ahead {
-            // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
-            let _ = child.channel().go();
-        }
+        // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
+        let went_ahead = self.may_go_ahead() && child.channel().go().is_ok();
         let (process, terminal) = self.converse(child)?;
         Ok((process, terminal, went_ahead))
     }
