@@ -16,7 +16,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     need_root()?;
     let wish = wish(args)?;
     let (container, state) = Container::load(&global.root, super::id(args)?)?;
-    let status = state.status();
+    let status = state.status()?;
     if !matches!(status, Status::Running | Status::Paused) {
         return Err(Error::new(format!("Container cannot be checkpointed in {} state", status.name())));
     }

@@ -21,7 +21,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         }
         return Err(half_made(&global.root.join(id)));
     };
-    let status = state.status();
+    let status = state.status()?;
     if !force && matches!(status, Status::Running | Status::Paused) {
         return Err(Error::new(format!("cannot delete container {id} that is not stopped: {}", status.name())));
     }

@@ -16,7 +16,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let interval = interval(text(args, "interval").unwrap_or("5s"))?;
     let id = super::id(args)?;
     let state = super::state_of(global, args)?;
-    if matches!(state.status(), Status::Stopped | Status::Creating) {
+    if matches!(state.status()?, Status::Stopped | Status::Creating) {
         return Err(Error::new(format!("container with id {id} is not running")).with_kind(Kind::NotRunning));
     }
     if args.get_flag("stats") {

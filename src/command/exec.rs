@@ -35,7 +35,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let preserve = super::preserved(args, 0)?;
     let dir = global.root.join(super::id(args)?);
     let state = super::state_of(global, args)?;
-    match state.status() {
+    match state.status()? {
         Status::Stopped => return Err(Error::new("cannot exec in a stopped container")),
         Status::Creating => return Err(Error::new("cannot exec in a container that is not created")),
         Status::Paused if !args.get_flag("ignore-paused") => {
@@ -47,7 +47,7 @@ fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
     let init = state.process.ok_or_else(gone)?;
     // It may end, and be deleted, at any moment: then whatever failed, failed for that.
     execute(args, &dir, &state, init, preserve).map_err(|error| match state.status() {
-        Status::Stopped => error.context("container not running").with_kind(Kind::NotRunning),
+        Ok(Status::Stopped) => error.context("container not running").with_kind(Kind::NotRunning),
         _ => error,
     })
 }

@@ -28,7 +28,7 @@ pub fn send(state: &State, signal: i32, all: bool) -> Result<()> {
     // Without a pid namespace of its own, the end of the first process ends no other: the cgroup is what the container
     // is, and never a tree of pids, which may hold a neighbour's (moby#50523).
     let whole = all || (signal == KILL && !state.own_pid_namespace);
-    match state.status() {
+    match state.status()? {
         // It would end the creation, which has a command of its own at work on it (runtime.md, "Kill").
         Status::Creating => return Err(not_running().hint("it is being created")),
         Status::Stopped if !all => return Err(not_running()),

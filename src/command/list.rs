@@ -12,7 +12,13 @@ use crate::state::{Document, State, Status, entries, read};
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let states = states(&global.root)?;
     let owners = Owners::read();
-    let rows: Vec<_> = states.iter().map(|state| row(state, &owners)).collect();
+    let mut rows = Vec::new();
+    for state in &states {
+        match row(state, &owners) {
+            Ok(row) => rows.push(row),
+            Err(e) => log::complain(&format!("container {}: {e}", state.id)),
+        }
+    }
     let text = if args.get_flag("quiet") {
         rows.iter().map(|row| format!("{}\n", row.id)).collect()
     } else if text(args, "format") == Some("json") {
@@ -40,11 +46,11 @@ pub fn states(root: &Path) -> Result<Vec<State>> {
     Ok(states)
 }
 
-fn row<'s>(state: &'s State, owners: &Owners) -> Document<'s> {
-    let status: Status = state.status();
+fn row<'s>(state: &'s State, owners: &Owners) -> Result<Document<'s>> {
+    let status: Status = state.status()?;
     let mut row = state.document(status, state.pid(status));
     row.owner = owners.name(state.owner);
-    row
+    Ok(row)
 }
 
 fn table(rows: &[Document<'_>]) -> String {

@@ -31,8 +31,8 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 
     let text = if text(args, "format") == Some("json") {
         let groups = Groups::new(&all, &host);
-        let rows: Vec<_> = asked.iter().map(|(state, namespaces)| groups.document(state, namespaces)).collect();
-        super::json(&rows)?
+        let rows = asked.iter().map(|(state, namespaces)| groups.document(state, namespaces));
+        super::json(&rows.collect::<Result<Vec<_>>>()?)?
     } else {
         let rows = asked.iter().map(|(state, namespaces)| (state.id.as_str(), namespaces)).collect();
         Matrix { host: &host, pod: None, rows }.table(colour())
@@ -88,21 +88,21 @@ impl<'s> Groups<'s> {
         Self(groups)
     }
 
-    fn document(&self, state: &'s State, namespaces: &Namespaces) -> Document<'s> {
-        let status = state.status();
+    fn document(&self, state: &'s State, namespaces: &Namespaces) -> Result<Document<'s>> {
+        let status = state.status()?;
         let membership = |(kind, namespace): (Kind, Namespace)| {
             let group = self.0.get(&(kind, namespace));
             let others = |group: &Vec<&'s str>| group.iter().copied().filter(|id| *id != state.id).collect();
             let inode = namespace.inode;
             (kind.proc_name(), Membership { inode, host: group.is_none(), shared_with: group.map(others) })
         };
-        Document {
+        Ok(Document {
             id: &state.id,
             pid: state.pid(status),
             status: status.name(),
             bundle: &state.bundle,
             pod: pod(state),
             namespaces: namespaces.iter().map(membership).collect(),
-        }
+        })
     }
 }

@@ -30,7 +30,9 @@ pub fn pids(state: &State) -> Result<Vec<i32>> {
     let mut pids = state.cgroup.pids()?;
     if state.cgroup.directories.is_empty() {
         // Without a cgroup (rootless), the first process is what is known.
-        pids.extend(state.process.filter(|process| process.is_alive()).map(|process| process.pid));
+        if let Some(process) = state.process {
+            pids.extend(process.is_alive()?.then_some(process.pid));
+        }
     }
     Ok(pids)
 }

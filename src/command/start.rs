@@ -10,7 +10,7 @@ use crate::state::{Container, Status};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let (container, state) = Container::load(&global.root, super::id(args)?)?;
-    match state.status() {
+    match state.status()? {
         Status::Created => {}
         Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
         Status::Creating => return Err(Error::new("cannot start a container that is not created")),

@@ -17,7 +17,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         }
     }
     let (container, state) = Container::load(&global.root, super::id(args)?)?;
-    if matches!(state.status(), Status::Stopped | Status::Creating) {
+    if matches!(state.status()?, Status::Stopped | Status::Creating) {
         return Err(Error::new("container not running").with_kind(Kind::NotRunning));
     }
     let mut given = given(args)?;

@@ -29,7 +29,7 @@ impl Target {
         let dir = find(root, name)?;
         let state = state::read(&dir)?.ok_or_else(|| state::half_made(&dir))?;
         let gone = || Error::new(format!("join {}: sandbox gone: the container has no process any more", state.id));
-        match (state.process, state.status()) {
+        match (state.process, state.status()?) {
             (Some(process), status) if !matches!(status, Status::Stopped | Status::Creating) => {
                 Ok(Self { state, process, kinds })
             }
@@ -50,7 +50,7 @@ impl Target {
         });
         let shared = shared.collect::<Result<Vec<_>>>()?;
         // What was read by number was the container's, if it has not ended since.
-        if !self.process.is_alive() {
+        if !self.process.is_alive()? {
             return Err(Error::new(format!("join {}: sandbox gone: its process has ended", self.state.id)));
         }
         Ok(shared)

@@ -152,7 +152,7 @@ fn of_pod(dir: &Path, pod: &Pod, kind: Kind) -> Result<Shared> {
     if std::fs::metadata(&path).at("stat", &path)?.ino() != inode {
         return Err(gone(&format!("its {} namespace is mounted no more on {}", kind.spec_name(), path.display())));
     }
-    if kind == Kind::Pid && pod.reaper.as_ref().is_some_and(|reaper| !reaper.process.is_alive()) {
+    if kind == Kind::Pid && pod.is_broken()? {
         return Err(gone("PID 1 of its pid namespace has ended"));
     }
     Ok(Shared { kind, path, inode, start_time: None, whose: format!("pod {}", pod.name) })

@@ -84,6 +84,14 @@ impl Pod {
         Kind::ALL.into_iter().filter(|kind| self.shares(*kind))
     }
 
+    /// Its pid namespace has lost its PID 1.
+    fn is_broken(&self) -> Result<bool> {
+        Ok(match &self.reaper {
+            Some(reaper) => !reaper.process.is_alive()?,
+            None => false,
+        })
+    }
+
     pub fn save(&self, dir: &Locked) -> Result<()> {
         dir.save(FILE, self)
     }
@@ -187,13 +195,24 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn status(&self) -> Option<state::Status> {
-        self.state.as_ref().map(State::status)
+    pub fn status(&self) -> Result<Option<state::Status>> {
+        self.state.as_ref().map(State::status).transpose()
     }
 
-    pub fn is_alive(&self) -> bool {
-        self.status().is_some_and(|status| status != state::Status::Stopped)
+    pub fn is_alive(&self) -> Result<bool> {
+        Ok(self.status()?.is_some_and(|status| status != state::Status::Stopped))
     }
+}
+
+/// Those that have not stopped.
+pub fn alive(members: &[Member]) -> Result<Vec<&Member>> {
+    let mut alive = Vec::new();
+    for member in members {
+        if member.is_alive()? {
+            alive.push(member);
+        }
+    }
+    Ok(alive)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -225,16 +244,16 @@ impl Status {
 }
 
 /// What is so now: asked of the kernel, never remembered.
-pub fn status(pod: Option<&Pod>, members: &[Member]) -> Status {
-    let Some(pod) = pod.filter(|pod| pod.phase != Phase::Creating) else { return Status::Creating };
+pub fn status(pod: Option<&Pod>, members: &[Member]) -> Result<Status> {
+    let Some(pod) = pod.filter(|pod| pod.phase != Phase::Creating) else { return Ok(Status::Creating) };
     if pod.phase == Phase::Removing {
-        return Status::Removing;
+        return Ok(Status::Removing);
     }
-    if pod.reaper.as_ref().is_some_and(|reaper| !reaper.process.is_alive()) {
-        return Status::Broken;
+    if pod.is_broken()? {
+        return Ok(Status::Broken);
     }
-    if pod.cgroup.paused().unwrap_or(false) {
-        return Status::Paused;
+    if pod.cgroup.paused()? {
+        return Ok(Status::Paused);
     }
-    if members.iter().any(Member::is_alive) { Status::Running } else { Status::Ready }
+    Ok(if alive(members)?.is_empty() { Status::Ready } else { Status::Running })
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Member, Pod};
+use super::{Member, Pod, alive};
 use crate::cgroup::{Cgroup, Stats};
+use crate::error::Result;
 
 /// What people ask first. Bytes, nanoseconds; a limit that is not set is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -33,16 +34,15 @@ pub struct PodUsage {
 }
 
 impl PodUsage {
-    pub fn of(pod: &Pod, members: &[Member]) -> Self {
-        let alive = members.iter().filter(|member| member.is_alive());
-        let states = alive.filter_map(|member| member.state.as_ref());
+    pub fn of(pod: &Pod, members: &[Member]) -> Result<Self> {
+        let states = alive(members)?.into_iter().filter_map(|member| member.state.as_ref());
         let containers: BTreeMap<_, _> = states.map(|state| (state.id.clone(), Usage::of(&state.cgroup))).collect();
         let reaper = pod.reaper.as_ref().map(|reaper| Usage::of(&reaper.cgroup));
         let mut sum = Usage::of(&pod.cgroup);
         if !pod.cgroup.counts_memory_below() {
             sum.memory.usage += containers.values().chain(&reaper).map(|usage| usage.memory.usage).sum::<u64>();
         }
-        Self { pod: sum, containers, reaper }
+        Ok(Self { pod: sum, containers, reaper })
     }
 }
 

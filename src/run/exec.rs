@@ -62,7 +62,7 @@ impl Exec<'_> {
                 Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::Listener(listener) => {
-                    let status = self.state.status();
+                    let status = self.state.status()?;
                     let state = self.state.document(status, self.state.pid(status));
                     let agent = self.agent.as_ref().ok_or_else(no_agent)?;
                     agent.send_listener(listener, child.pid(), self.agent_metadata, &state)?;

@@ -105,23 +105,25 @@ pub fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
 
 impl State {
     /// What is so now: asked of the kernel, never remembered.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> Result<Status> {
         let Some(process) = &self.process else {
-            return Status::Creating;
+            return Ok(Status::Creating);
         };
-        if !process.is_alive() {
-            return Status::Stopped;
+        if !process.is_alive()? {
+            return Ok(Status::Stopped);
         }
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
-        let Some(created) = self.init.as_ref().map_or(Some(false), |init| init.is_run_by(process)) else {
-            return Status::Stopped;
+        let created = match &self.init {
+            Some(init) => init.is_run_by(process)?,
+            None => Some(false),
         };
-        match (created, self.cgroup.paused().unwrap_or(false)) {
+        let Some(created) = created else { return Ok(Status::Stopped) };
+        Ok(match (created, self.cgroup.paused()?) {
             (true, _) if !self.ready => Status::Creating,
             (_, true) => Status::Paused,
             (true, false) => Status::Created,
             (false, false) => Status::Running,
-        }
+        })
     }
 
     /// The state as hooks read it and `state` prints it (runtime.md, "State").

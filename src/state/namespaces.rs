@@ -30,7 +30,7 @@ impl Namespaces {
         };
         // An open directory keeps meaning the process that had the pid then: it is asked for afterwards who that was.
         let found = Self::below(&dir).with_context(|| path)?;
-        Ok(process.is_alive().then_some(found))
+        Ok(process.is_alive()?.then_some(found))
     }
 
     /// Those that are mounted in a pod's directory, under the same names as in a process's.

@@ -32,17 +32,18 @@ impl Identity {
     }
 
     /// Not so for a zombie: it runs no more, and only waits for its parent.
-    pub fn is_alive(&self) -> bool {
-        matches!(read_stat(self.pid), Ok(Some((state, start_time)))
-            if start_time == self.start_time && !matches!(state, b'Z' | b'X'))
+    pub fn is_alive(&self) -> Result<bool> {
+        let stat = read_stat(self.pid)?;
+        Ok(stat.is_some_and(|(state, start_time)| start_time == self.start_time && !matches!(state, b'Z' | b'X')))
     }
 
     /// Whether it has been sent SIGKILL and has not ended yet: a cgroup v1 that is frozen keeps it so.
-    pub fn is_killed(&self) -> bool {
+    pub fn is_killed(&self) -> Result<bool> {
         const KILL: u64 = 1 << 8;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let Some(status) = read(self.pid, "status")? else { return Ok(false) };
+        let status = String::from_utf8_lossy(&status);
         let pending = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
-        pending.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & KILL != 0)
+        Ok(pending.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & KILL != 0))
     }
 
     /// A descriptor that keeps meaning this process; `None` if it has ended.
@@ -52,7 +53,7 @@ impl Identity {
         };
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Compared after the descriptor is there: from now on the pid cannot change hands.
-            Ok(pidfd) => Ok(self.is_alive().then_some(pidfd)),
+            Ok(pidfd) => Ok(self.is_alive()?.then_some(pidfd)),
             // EINVAL (not in the newest kernels): the number lives on as that of a session, but its process does not.
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
             Err(errno) => Err(Error::from(errno).context(format!("pidfd_open {}", self.pid))),
@@ -62,9 +63,15 @@ impl Identity {
 
 /// State letter and start time.
 fn read_stat(pid: i32) -> Result<Option<(u8, u64)>> {
-    let path = format!("/proc/{pid}/stat");
+    let stat = read(pid, "stat")?;
+    Ok(stat.and_then(|text| Stat::parse(&text)).map(|stat| (stat.state, stat.start_time)))
+}
+
+/// `None`: the process has ended.
+fn read(pid: i32, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = format!("/proc/{pid}/{name}");
     match std::fs::read(&path) {
-        Ok(text) => Ok(Stat::parse(&text).map(|stat| (stat.state, stat.start_time))),
+        Ok(text) => Ok(Some(text)),
         Err(e) if matches!(e.raw_os_error(), Some(2 | 3)) => Ok(None), // ENOENT, or ESRCH while it goes
         Err(e) => Err(e).at("read", path),
     }
@@ -84,13 +91,13 @@ impl InitProgram {
     }
 
     /// `None`: the process runs no program any more, it is on its way out.
-    pub fn is_run_by(&self, process: &Identity) -> Option<bool> {
+    pub fn is_run_by(&self, process: &Identity) -> Result<Option<bool>> {
         match rustix::fs::stat(format!("/proc/{}/exe", process.pid)) {
-            Ok(stat) => Some((stat.st_dev, stat.st_ino) == (self.dev, self.ino)),
+            Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino) == (self.dev, self.ino))),
             // Hidden from a runtime that is not root (PR_SET_DUMPABLE): the user's program would not be.
-            Err(Errno::ACCESS | Errno::PERM) => Some(true),
-            Err(Errno::NOENT) => None,
-            Err(_) => Some(false),
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Some(true)),
+            Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+            Err(errno) => Err(Error::from(errno).context(format!("read /proc/{}/exe", process.pid))),
         }
     }
 }
@@ -105,10 +112,10 @@ mod tests {
     #[test]
     fn a_pid_with_another_start_time_is_another_process() {
         let own = Identity::of(std::process::id() as i32).unwrap();
-        assert!(own.is_alive());
+        assert!(own.is_alive().unwrap());
         assert!(own.open().unwrap().is_some());
         let other = Identity { start_time: own.start_time + 1, ..own };
-        assert!(!other.is_alive());
+        assert!(!other.is_alive().unwrap());
         assert!(other.open().unwrap().is_none());
     }
     #[test]

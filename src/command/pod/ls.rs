@@ -7,7 +7,7 @@ use super::text;
 use crate::command::{Global, json, print, table};
 use crate::error::Result;
 use crate::log;
-use crate::pod::{Status, status};
+use crate::pod::{Status, alive, status};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,8 +45,8 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 
 fn row(global: &Global, name: &str) -> Result<Row> {
     let (pod, members) = (global.pods.read(name)?, global.pods.members(name)?);
-    let status = status(pod.as_ref(), &members);
-    let running = members.iter().filter(|member| member.is_alive()).count();
+    let status = status(pod.as_ref(), &members)?;
+    let running = alive(&members)?.len();
     let containers = members.iter().filter(|member| member.state.is_some()).count();
     let shared = pod.iter().flat_map(|pod| pod.kinds()).map(|kind| kind.proc_name().to_string()).collect();
     let created = pod.map(|pod| pod.created).unwrap_or_default();

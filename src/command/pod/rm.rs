@@ -4,7 +4,7 @@ use clap::ArgMatches;
 
 use crate::command::{Global, texts};
 use crate::error::{Error, Kind, Result};
-use crate::pod::remove_directory;
+use crate::pod::{alive, remove_directory};
 use crate::run::destroy;
 use crate::state::{Access, Container, Status};
 
@@ -29,7 +29,7 @@ pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
         other => other?,
     };
     let members = global.pods.members(name)?;
-    let running: Vec<_> = members.iter().filter(|member| member.is_alive()).map(|member| member.id.as_str()).collect();
+    let running: Vec<_> = alive(&members)?.into_iter().map(|member| member.id.as_str()).collect();
     if !force && !running.is_empty() {
         return Err(Error::new(format!("it has containers that are not stopped: {}", running.join(", ")))
             .hint("stop them, or use pod rm --force"));
@@ -43,8 +43,9 @@ pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
         match state {
             // By now it may be another one of the same name.
             Some(state) if state.pod.as_ref().is_some_and(|pod| pod.dir == dir.path()) => {
-                if !force && !matches!(state.status(), Status::Stopped) {
-                    return Err(Error::new(format!("its container {} is {}", member.id, state.status().name())));
+                let status = state.status()?;
+                if !force && status != Status::Stopped {
+                    return Err(Error::new(format!("its container {} is {}", member.id, status.name())));
                 }
                 destroy(container, &state)?;
             }

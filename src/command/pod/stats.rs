@@ -61,7 +61,7 @@ impl Sample {
     fn take(global: &Global, name: &str) -> Result<Self> {
         let pod = global.pods.look(name)?;
         let members = global.pods.members(name)?;
-        Ok(Self { at: Instant::now(), usage: PodUsage::of(&pod, &members) })
+        Ok(Self { at: Instant::now(), usage: PodUsage::of(&pod, &members)? })
     }
 
     fn show(&self, name: &str, before: Option<&Sample>, as_json: bool) -> Result<String> {

@@ -45,7 +45,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
                 let named = |e: Error| e.context(format!("container {}", member.id));
                 changes.push(Change::load(&member, &mut given, &followed).map_err(named)?);
             }
-            None if followed != Resources::default() && member.is_alive() => {
+            None if followed != Resources::default() && member.is_alive()? => {
                 changes.push(Change::load(&member, &mut Value::Null, &followed)?);
             }
             None => {}
@@ -90,7 +90,7 @@ impl Change {
         let gone = || Error::new("it does not run");
         let root = member.dir.parent().ok_or_else(gone)?;
         let (container, state) = Container::load(root, &member.id)?;
-        match state.status() {
+        match state.status()? {
             status @ (Status::Stopped | Status::Creating) => {
                 return Err(gone().hint(format!("it is {}", status.name())));
             }

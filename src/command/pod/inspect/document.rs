@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{REAPER, View, command};
 use crate::cgroup::Node;
-use crate::pod::{PodUsage, status};
+use crate::pod::PodUsage;
 use crate::state::Namespaces;
 
 #[derive(Serialize)]
@@ -100,26 +100,23 @@ impl View<'_> {
             let row = self.rows.iter().find(|(row, _)| row == name);
             row.map(|(_, namespaces)| self.placed(namespaces)).unwrap_or_default()
         };
-        let states = self.members.iter().filter_map(|member| Some((member.state.as_ref()?, &member.dir)));
-        let containers = states.map(|(state, dir)| {
-            let status = state.status();
-            Container {
-                id: &state.id,
-                status: status.name(),
-                pid: state.pid(status),
-                bundle: &state.bundle,
-                directory: dir,
-                cgroup: state.cgroup.main_path(),
-                namespaces: of(&state.id),
-            }
+        let states = self.members.iter().filter_map(|(it, status)| Some((it.state.as_ref()?, &it.dir, (*status)?)));
+        let containers = states.map(|(state, dir, status)| Container {
+            id: &state.id,
+            status: status.name(),
+            pid: state.pid(status),
+            bundle: &state.bundle,
+            directory: dir,
+            cgroup: state.cgroup.main_path(),
+            namespaces: of(&state.id),
         });
-        let reaper = pod.reaper.as_ref().map(|reaper| Reaper {
-            pid: if reaper.process.is_alive() { reaper.process.pid } else { 0 },
-            namespaces: of(REAPER),
-        });
+        let reaper = pod
+            .reaper
+            .as_ref()
+            .map(|reaper| Reaper { pid: if self.reaps { reaper.process.pid } else { 0 }, namespaces: of(REAPER) });
         Document {
             name: &pod.name,
-            status: status(Some(pod), &self.members).name(),
+            status: self.status.name(),
             created: &pod.created,
             directory: self.dir,
             hostname: &pod.spec.hostname,

@@ -12,8 +12,8 @@ use crate::cgroup::Node;
 use crate::command::show::colour;
 use crate::command::{Global, json, print};
 use crate::error::Result;
-use crate::pod::{Member, Pod, PodUsage};
-use crate::state::{Identity, Namespaces};
+use crate::pod::{self, Member, Pod, PodUsage};
+use crate::state::{self, Identity, Namespaces};
 
 /// What stands for the reaper's name: no container's can be so.
 pub const REAPER: &str = "<reaper>";
@@ -36,7 +36,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 struct View<'p> {
     pod: &'p Pod,
     dir: &'p Path,
-    members: Vec<Member>,
+    status: pod::Status,
+    /// Its containers, and what they are.
+    members: Vec<(Member, Option<state::Status>)>,
+    /// PID 1 of its pid namespace is there.
+    reaps: bool,
     usage: PodUsage,
     tree: Option<Node>,
     host: Namespaces,
@@ -55,13 +59,15 @@ impl<'p> View<'p> {
             rows.push((REAPER.into(), namespaces(Some(&reaper.process))?));
         }
         Ok(Self {
-            usage: PodUsage::of(pod, &members),
+            status: pod::status(Some(pod), &members)?,
+            reaps: pod.reaper.as_ref().map_or(Ok(false), |reaper| reaper.process.is_alive())?,
+            usage: PodUsage::of(pod, &members)?,
             tree: pod.cgroup.tree(),
             host: Namespaces::own()?,
             pinned: Namespaces::pinned(dir)?,
             pod,
             dir,
-            members,
+            members: members.into_iter().map(|it| it.status().map(|status| (it, status))).collect::<Result<_>>()?,
             rows,
         })
     }

@@ -7,7 +7,6 @@ use crate::cgroup::Node;
 use crate::command::matrix::Matrix;
 use crate::command::show::{bytes, line, paint, time};
 use crate::command::table;
-use crate::pod::status;
 
 const COLUMNS: usize = 80;
 const BOLD: &str = "1";
@@ -15,11 +14,10 @@ const DIM: &str = "2";
 
 impl View<'_> {
     pub(super) fn page(&self, colour: bool) -> String {
-        let status = status(Some(self.pod), &self.members);
         let mut text = format!(
             "{}  {}\n\n",
             paint(&self.pod.name, BOLD, colour),
-            paint(status.name(), colour_of(status.name()), colour)
+            paint(self.status.name(), colour_of(self.status.name()), colour)
         );
         for (what, value) in self.facts() {
             text.push_str(&format!("{what:10}  {value}\n"));
@@ -120,9 +118,9 @@ impl View<'_> {
 
     /// Whose cgroup that is, and how that one is.
     fn note(&self, path: &Path) -> Option<(&str, &'static str)> {
-        let mut states = self.members.iter().filter_map(|member| member.state.as_ref());
-        let state = states.find(|state| state.cgroup.main_path() == Some(path))?;
-        Some((&state.id, state.status().name()))
+        let mut states = self.members.iter().filter_map(|(member, status)| Some((member.state.as_ref()?, (*status)?)));
+        let (state, status) = states.find(|(state, _)| state.cgroup.main_path() == Some(path))?;
+        Some((&state.id, status.name()))
     }
 }
 
