@@ -1,13 +1,31 @@
 //! The runtime killed at any system call, and system calls that fail: afterwards the state tells the truth, `delete --force`
 //! takes away whatever there is, and the id can be used again.
 
+// What a system call is about is in registers, which each architecture names its own way.
+#[cfg(target_arch = "x86_64")]
+mod calls;
+#[cfg(target_arch = "x86_64")]
+mod living;
+#[cfg(target_arch = "x86_64")]
+mod making;
+#[cfg(target_arch = "x86_64")]
+mod matrix;
+#[cfg(target_arch = "x86_64")]
+mod pods;
+#[cfg(target_arch = "x86_64")]
+mod stepper;
+#[cfg(target_arch = "x86_64")]
+mod truth;
+
 use crate::common::*;
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// More calls of one kind than any command makes.
-const MOST: u32 = 60;
+#[test]
+#[cfg(not(target_arch = "x86_64"))]
+fn commands_can_be_killed_anywhere() {
+    skip("commands are stepped on x86_64 alone");
+}
 
 /// The command with something done to its calls: `sendto:signal=KILL:when=2`. `follow`: its children's calls, too.
 fn tampered(c: &Container, args: &[&str], inject: &str, follow: bool) -> Out {
@@ -15,161 +33,6 @@ fn tampered(c: &Container, args: &[&str], inject: &str, follow: bool) -> Out {
     let mut command = strace(c.host, inject, follow);
     command.arg(program()).arg("--root").arg(c.root()).args(args).arg(&c.id).current_dir(c.bundle());
     c.finish_call(command, Stdio::null())
-}
-
-fn processes(c: &Container) -> Vec<String> {
-    let procs = cgroups_named(&c.id).into_iter().map(|dir| read(&dir.join("cgroup.procs")));
-    procs.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
-}
-
-/// What `state` says is what is so.
-fn tells_the_truth(c: &Container, at: &str) {
-    let out = c.call(&["state", &c.id]);
-    if out.code != 0 {
-        assert!(out.stderr.contains("container does not exist"), "{at}: {}", out.stderr);
-        return;
-    }
-    let state: Value = serde_json::from_str(&out.stdout).unwrap();
-    let pid = state["pid"].as_u64().unwrap() as u32;
-    match state["status"].as_str().unwrap() {
-        // The process may see a moment later that nobody is left to answer it; then it goes by itself.
-        "creating" | "stopped" | "created" | "running" => {}
-        other => panic!("{at}: status {other}"),
-    }
-    let deadline = deadline_in(5);
-    loop {
-        let status = c.status();
-        let (alive, left) = (proc(pid, "stat").exists(), processes(c));
-        let so = match status.as_str() {
-            "creating" | "stopped" => left.is_empty(),
-            _ => alive && !left.is_empty(),
-        };
-        if so {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{at}: status {status}, pid {pid} alive {alive}, in the cgroup {left:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if c.status() == "created" {
-        // Created means that it can be started, and ends as a container ends; or that it was on its way out.
-        let out = c.call(&["start", &c.id]);
-        assert!(out.code == 0 || c.status() == "stopped", "{at}: start: {}", out.stderr);
-    }
-}
-
-/// Kills the command at every call of these kinds, one after the other.
-fn survives(what: &str, make: impl Fn() -> Container, args: &[&str], calls: &[&str]) {
-    if !has_strace() {
-        return;
-    }
-    let mut kills = 0;
-    for call in calls {
-        for n in 1..=MOST {
-            let c = make();
-            let out = tampered(&c, args, &format!("{call}:signal=KILL:when={n}"), false);
-            let at = format!("{what}: killed at {call} {n}");
-            if out.code != 137 {
-                assert_eq!(out.code, 0, "{what}, not killed, at {call} {n}: {}", out.stderr);
-                c.finish();
-                break;
-            }
-            kills += 1;
-            tells_the_truth(&c, &at);
-            let gone = c.call(&["delete", "--force", &c.id]);
-            assert_eq!(gone.code, 0, "{at}: delete --force: {}", gone.stderr);
-            c.left_nothing();
-            if n % 8 == 1 {
-                c.create_with(&[]).ok();
-                c.start();
-                assert_eq!(c.status(), "running", "{at}: the same id once more");
-            }
-            c.finish();
-        }
-    }
-    assert!(kills >= calls.len() / 2, "{what}: killed only {kills} times");
-}
-
-#[test]
-fn create_killed_at_any_call_leaves_what_delete_can_remove() {
-    survives(
-        "create",
-        Container::sleeper,
-        &["create"],
-        &[
-            "mkdir",
-            "mkdirat",
-            "rename",
-            "flock",
-            "memfd_create",
-            "socketpair",
-            "bind",
-            "listen",
-            "clone3",
-            "recvmsg",
-            "sendto",
-            "write",
-        ],
-    );
-}
-
-#[test]
-fn create_with_a_user_namespace_killed_at_any_call_leaves_what_delete_can_remove() {
-    survives(
-        "create in a user namespace",
-        || Container::sleeper().in_user_namespace(),
-        &["create"],
-        &["clone3", "recvmsg", "sendto", "pidfd_open", "waitid", "rename"],
-    );
-}
-
-#[test]
-fn create_on_v2_killed_at_any_call_leaves_what_delete_can_remove() {
-    survives(
-        "create on v2",
-        || Container::sleeper().on(Host::V2),
-        &["create"],
-        &["mkdirat", "bpf", "clone3", "recvmsg", "sendto"],
-    );
-}
-
-#[test]
-fn a_detached_run_killed_at_any_call_leaves_what_delete_can_remove() {
-    survives(
-        "run --detach",
-        Container::sleeper,
-        &["run", "--detach"],
-        &["mkdirat", "rename", "clone3", "recvmsg", "sendto"],
-    );
-}
-
-#[test]
-fn without_a_pid_namespace_a_killed_create_leaves_no_process() {
-    survives(
-        "create in the host's pid namespace",
-        || Container::sleeper().without_namespace("pid"),
-        &["create"],
-        &["clone3", "recvmsg", "sendto", "rename"],
-    );
-}
-
-#[test]
-fn delete_killed_at_any_call_can_be_repeated() {
-    if !has_strace() {
-        return;
-    }
-    for call in ["pidfd_send_signal", "poll", "rmdir", "unlinkat", "unlink"] {
-        for n in 1..=MOST {
-            let c = Container::sleeper();
-            c.up();
-            let out = tampered(&c, &["delete", "--force"], &format!("{call}:signal=KILL:when={n}"), false);
-            let again = c.call(&["delete", "--force", &c.id]);
-            assert_eq!(again.code, 0, "killed at {call} {n}: {}", again.stderr);
-            c.left_nothing();
-            if out.code != 137 {
-                break;
-            }
-        }
-    }
 }
 
 /// A container killed before it made its cgroup does not own one that somebody else has made there since.
@@ -214,70 +77,6 @@ fn a_directory_without_a_state_makes_room_unless_something_is_in_it() {
     assert!(dir.join("letter").exists());
     fs::remove_dir_all(&dir).unwrap();
     c.finish();
-}
-
-/// One failing call at a time: an error that says so and nothing left, or a container all the same.
-fn fails_cleanly(what: &str, make: impl Fn() -> Container, faults: &[(&str, &str)]) {
-    if !has_strace() {
-        return;
-    }
-    let mut failures = 0;
-    for (call, errno) in faults {
-        for n in 1..=MOST {
-            let c = make();
-            let at = format!("{what}: {call} {n} fails with {errno}");
-            let out = tampered(&c, &["create"], &format!("{call}:error={errno}:when={n}"), false);
-            assert!(matches!(out.code, 0 | 1), "{at}: code {}: {}", out.code, out.stderr);
-            assert!(!out.stderr.contains("panicked"), "{at}: {}", out.stderr);
-            if out.code == 1 {
-                failures += 1;
-                assert!(
-                    out.stderr.contains("level=error") || *call == "write",
-                    "{at}: an error without a word: {:?}",
-                    out.stderr
-                );
-                let left = leftovers(&c.id, c.dir(), &c.root());
-                let deadline = deadline_in(5);
-                let mut left = left;
-                while !left.is_empty() && Instant::now() < deadline {
-                    std::thread::sleep(Duration::from_millis(20));
-                    left = leftovers(&c.id, c.dir(), &c.root());
-                }
-                assert!(left.is_empty(), "{at}: {:?}, and left behind: {left:#?}", out.stderr);
-            }
-            c.finish();
-            // Beyond the last call, nothing fails any more; a tolerated failure looks the same, so go on for a while.
-            if out.code == 0 && n > 25 {
-                break;
-            }
-        }
-    }
-    assert!(failures > 0, "{what}: nothing failed");
-}
-
-#[test]
-fn a_full_disk_fails_cleanly() {
-    fails_cleanly(
-        "create",
-        Container::sleeper,
-        &[("mkdir", "ENOSPC"), ("mkdirat", "ENOSPC"), ("rename", "ENOSPC"), ("write", "ENOSPC")],
-    );
-}
-
-#[test]
-fn no_more_descriptors_or_processes_fails_cleanly() {
-    fails_cleanly(
-        "create",
-        Container::sleeper,
-        &[
-            ("open", "EMFILE"),
-            ("flock", "ENOLCK"),
-            ("memfd_create", "EMFILE"),
-            ("socketpair", "EMFILE"),
-            ("clone3", "EAGAIN"),
-            ("clone3", "EPERM"),
-        ],
-    );
 }
 
 #[test]

@@ -35,7 +35,6 @@ mod notify;
 mod ns;
 mod plan;
 mod pods;
-mod pods_crash;
 mod pods_gc;
 mod pods_ops;
 mod pods_race;

@@ -92,14 +92,6 @@ impl Pod {
         self.finish_call(self.command(args))
     }
 
-    /// With something done to the calls of the command: `mount:error=EPERM:when=2`.
-    pub fn tampered(&self, command: &Command, inject: &str) -> Out {
-        let mut tampered = strace(Host::plain(), inject, false);
-        tampered.arg(command.get_program()).args(command.get_args());
-        tampered.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        self.finish_call(tampered)
-    }
-
     /// Runs a command within the time limit.
     pub fn finish_call(&self, mut command: Command) -> Out {
         let n = self.calls.replace(self.calls.get() + 1);
@@ -112,6 +104,10 @@ impl Pod {
     /// The `--pods` directory.
     pub fn pods(&self) -> PathBuf {
         self.dir.path().join("pods")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The pod's own.
