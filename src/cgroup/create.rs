@@ -40,6 +40,14 @@ impl Plan {
         self.cgroup.directories.iter().filter(|directory| directory.exists()).map(Directory::refuse_if_used)
     }
 
+    /// By which the unit can be told from others of its name, should we be killed while systemd starts it.
+    pub fn describe(&mut self, text: &str) {
+        if let Some(planned) = &mut self.unit {
+            planned.describe(text);
+            self.cgroup.unit = Some(planned.unit.clone());
+        }
+    }
+
     /// Has systemd start the unit for the process, which waits meanwhile, and does what systemd does not: the files.
     pub fn start_unit(&mut self, manager: &mut Manager, pid: i32) -> Result<()> {
         let Some(unit) = self.unit.take() else { return Ok(()) };

@@ -41,8 +41,8 @@ impl Cgroup {
             Some(_) if directory.inode == directory.current_inode() => unit.stop(),
             Some(_) => Ok(()),
             // The runtime was killed before it was known. If it was started, its process has ended with the runtime, and it
-            // is empty or about to be: that is nobody's. An empty slice may well be somebody's.
-            None if unit.is_slice() => Ok(()),
+            // is empty or about to be: that is nobody's. An empty slice may well be somebody's, unless it says whose it is.
+            None if unit.is_slice() && !unit.is_as_described()? => Ok(()),
             None => {
                 let deadline = Instant::now() + DOUBTFUL_TIMEOUT;
                 match wait_for_event(&directory.path, "populated", false, deadline)? {

@@ -360,7 +360,7 @@ fn unit_in(dir: &Path, peer: &crate::dbus::peer::Peer) -> Cgroup {
     let mut directory = Directory { version: Version::V2, controllers: vec![], mount: dir.into(), path, inode: None };
     directory.inode = directory.current_inode();
     let bus = Bus { user: false, address: format!("unix:path={}", peer.path()) };
-    let unit = Unit { name: "x.scope".into(), slice: "a.slice".into(), bus };
+    let unit = Unit { name: "x.scope".into(), slice: "a.slice".into(), description: None, bus };
     Cgroup { directories: vec![directory], unit: Some(unit) }
 }
 

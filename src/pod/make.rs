@@ -45,6 +45,8 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     pin::check_rights()?;
     let driver = Driver::of(systemd.as_deref(), &wish.spec.annotations);
     let mut cgroup = cgroup::plan_parent(host, &wish.spec.linux, &wish.name, wish.rootless, driver)?;
+    let path = pods.0.join(&wish.name);
+    cgroup.describe(&format!("hilum pod {}", path.display()));
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
@@ -55,7 +57,6 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
         }
         None => None,
     };
-    let path = pods.0.join(&wish.name);
     let root = path.join(ROOT);
     let arena = Bump::new();
     let request = sandbox::Request { spec: &wish.spec, root: &root, unit: cgroup.cgroup.unit.is_some() };

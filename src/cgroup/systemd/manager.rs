@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 const ACCESS_DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
@@ -76,6 +77,16 @@ pub struct Manager {
     subscribed: bool,
 }
 
+/// Of a unit: bytes that are no letters or digits are written as _xx, and so is a digit at the beginning (sd_bus_path_encode(3)).
+fn object_path(unit: &str) -> String {
+    let plain = |at: usize, byte: u8| byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit());
+    let encode = |(at, byte): (usize, u8)| match plain(at, byte) {
+        true => char::from(byte).to_string(),
+        false => format!("_{byte:02x}"),
+    };
+    format!("{PATH}/unit/{}", unit.bytes().enumerate().map(encode).collect::<String>())
+}
+
 /// What has to be known to plan a unit.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -116,14 +127,18 @@ impl Manager {
     }
 
     fn get(&mut self, property: &str) -> Result<String> {
-        let body = [MANAGER.into(), property.into()];
-        let call = Call {
-            destination: NAME,
-            path: PATH,
-            interface: "org.freedesktop.DBus.Properties",
-            member: "Get",
-            body: &body,
-        };
+        self.get_of(PATH, MANAGER, property)
+    }
+
+    /// systemd describes a unit that it does not know by its name.
+    pub fn description(&mut self, unit: &str) -> Result<String> {
+        self.get_of(&object_path(unit), UNIT, "Description")
+    }
+
+    fn get_of(&mut self, path: &str, interface: &str, property: &str) -> Result<String> {
+        let body = [interface.into(), property.into()];
+        let call =
+            Call { destination: NAME, path, interface: "org.freedesktop.DBus.Properties", member: "Get", body: &body };
         let deadline = Instant::now() + self.patience;
         let answer = self.connection.call(&call, deadline).map_err(|failure| self.explain(failure, property))?;
         let text = answer.first().and_then(Value::text).map(str::to_string);

@@ -32,6 +32,9 @@ use name::Name;
 pub struct Unit {
     pub name: String,
     pub slice: String,
+    /// What it is described as, where nobody else's unit is: whose it is can be told by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     #[serde(flatten)]
     pub bus: Bus,
 }
@@ -93,7 +96,7 @@ impl UnitPlan {
         let annotated = asked_for.iter().map(Property::to_string).collect();
         properties.extend(asked_for);
         let cgroup = facts.cgroup.join(name.path()?);
-        let unit = Unit { name: name.unit, slice: name.slice, bus: bus.clone() };
+        let unit = Unit { name: name.unit, slice: name.slice, description: None, bus: bus.clone() };
         Ok(UnitPlan { unit, properties, annotated, cgroup, version: facts.version })
     }
 
@@ -104,6 +107,13 @@ impl UnitPlan {
         self.properties.extend(devices.into_iter().flat_map(property::of_devices));
         self.properties.extend(property::of_writes(writes, self.version)?);
         Ok(())
+    }
+
+    /// As nobody else's is.
+    pub fn describe(&mut self, text: &str) {
+        self.properties.retain(|property| property.name != "Description");
+        self.properties.push(Property::new("Description", text));
+        self.unit.description = Some(text.to_owned());
     }
 
     /// With the process in it, if it is a scope.
@@ -134,6 +144,12 @@ impl Unit {
 
     pub fn stop(&self) -> Result<()> {
         Manager::connect(&self.bus)?.stop(&self.name)
+    }
+
+    /// Whether the unit of this name is the one that was to be started.
+    pub fn is_as_described(&self) -> Result<bool> {
+        let Some(description) = &self.description else { return Ok(false) };
+        Ok(Manager::connect(&self.bus)?.description(&self.name)? == *description)
     }
 
     /// Its cgroup is gone: nothing is left but, perhaps, that it has failed.
