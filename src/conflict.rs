@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Default)]
 pub struct Conflicts(Vec<Conflict>);
 
+/// Nobody reads more of them, and a document may have one for each of its lines.
+const MOST: usize = 1000;
+
 #[derive(Debug)]
 pub struct Conflict {
     /// Where in config.json, or which option.
@@ -18,11 +21,17 @@ pub struct Conflict {
 impl Conflicts {
     /// What there is of a part; or nothing, and the error is kept, with the property that the part is made of.
     pub fn note<T>(&mut self, property: impl fmt::Display, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.0.push(Conflict::new(property.to_string(), error))).ok()
+        result.map_err(|error| self.add(|| Conflict::new(property.to_string(), error))).ok()
     }
 
-    pub fn append(&mut self, mut others: Conflicts) {
-        self.0.append(&mut others.0);
+    pub fn append(&mut self, others: Conflicts) {
+        others.0.into_iter().for_each(|other| self.add(|| other));
+    }
+
+    fn add(&mut self, conflict: impl FnOnce() -> Conflict) {
+        if self.0.len() < MOST {
+            self.0.push(conflict());
+        }
     }
 
     pub fn is_empty(&self) -> bool {

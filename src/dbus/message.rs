@@ -3,7 +3,7 @@
 use super::value::{Reader, Value, pad};
 
 /// Longer ones are not from systemd.
-const LONGEST: usize = 16 << 20;
+const LONGEST: usize = 1 << 20;
 /// The part of the header that every message has, with the length of its fields.
 const FIXED: usize = 16;
 
@@ -56,7 +56,7 @@ fn field(code: u8, value: Value) -> Value {
     Value::Struct(vec![Value::Byte(code), Value::variant(value)])
 }
 
-pub(super) fn encode(kind: Kind, serial: u32, mut fields: Vec<Value>, body: &[Value]) -> Vec<u8> {
+pub fn encode(kind: Kind, serial: u32, mut fields: Vec<Value>, body: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::new();
     body.iter().for_each(|value| value.put(&mut bytes));
     if !body.is_empty() {
@@ -73,7 +73,7 @@ pub(super) fn encode(kind: Kind, serial: u32, mut fields: Vec<Value>, body: &[Va
 }
 
 /// How long the first message is, as soon as that can be told. `Err`: this is no message.
-pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, ()> {
+pub fn length(bytes: &[u8]) -> Result<Option<usize>, ()> {
     if bytes.len() < FIXED {
         return Ok(None);
     }
@@ -99,7 +99,7 @@ fn start(bytes: &[u8]) -> Option<(Reader<'_>, usize)> {
 }
 
 /// Reads one whole message.
-pub(super) fn decode(bytes: &[u8]) -> Option<Message> {
+pub fn decode(bytes: &[u8]) -> Option<Message> {
     let (mut reader, _) = start(bytes)?;
     let kind = [Kind::Call, Kind::Return, Kind::Error, Kind::Signal];
     let kind = kind.into_iter().find(|kind| bytes.get(1) == Some(&(*kind as u8)))?;

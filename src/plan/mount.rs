@@ -49,6 +49,10 @@ pub fn plan<'a>(
         return Err(Error::new(format!("{}: a mount on / would hide the root file system", property("destination")))
             .hint("choose a destination below it; the root file system is root.path"));
     }
+    // Not all of them reach the kernel.
+    if mount.options.iter().chain([&mount.source]).any(|text| text.contains('\0')) {
+        return Err(Error::new(format!("mounts[{index}]: holds a NUL byte")));
+    }
     let mut options = options::parse(&mount.options);
     if options.copy_up && mount.kind != "tmpfs" {
         return Err(Error::new(format!("{}: {:?} is for a tmpfs", property("options"), options::COPY_UP))

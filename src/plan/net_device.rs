@@ -85,9 +85,9 @@ fn is_name(name: &str) -> bool {
 }
 
 fn check_unique(device: &str, name: &str, all: &BTreeMap<String, NetDevice>, property: &str) -> Result<()> {
-    let inside =
-        |(device, it): (&String, &NetDevice)| if it.name.is_empty() { device.clone() } else { it.name.clone() };
-    let other = all.iter().find(|(other, it)| other.as_str() < device && inside((other, it)) == name);
+    let is_inside =
+        |(other, it): &(&String, &NetDevice)| if it.name.is_empty() { *other == name } else { it.name == name };
+    let other = all.iter().take_while(|(other, _)| other.as_str() < device).find(is_inside);
     match other {
         Some((other, _)) if !name.contains(NUMBER) => Err(Error::new(format!(
             "{property}.name: {name:?} is the name of linux.netDevices[{other:?}] in the container, too"

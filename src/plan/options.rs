@@ -87,6 +87,7 @@ pub struct Options {
 
 pub fn parse(options: &[String]) -> Options {
     let mut it = Options::default();
+    let mut flags: Vec<&str> = Vec::new();
     for option in options {
         let name = option.as_str();
         if let Some(attr) = attribute(name) {
@@ -104,11 +105,15 @@ pub fn parse(options: &[String]) -> Options {
         } else if name == IDMAP || name == RIDMAP {
             it.idmap = Some(name == RIDMAP);
         } else if let Some((_, undone)) = OPPOSITE.iter().find(|(opposite, _)| *opposite == name) {
-            it.data.retain(|flag| flag != undone);
+            flags.retain(|flag| flag != undone);
+        } else if is_superblock_flag(name) {
+            // Each of them once: to undo one is not to look through all of a long list.
+            flags.extend((!flags.contains(&name)).then_some(name));
         } else if !NOTHING.contains(&name) {
             it.data.push(option.clone());
         }
     }
+    it.data.extend(flags.into_iter().map(String::from));
     it
 }
 

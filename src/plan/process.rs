@@ -11,6 +11,7 @@ use super::seccomp::Filter;
 use super::{Builder, Request, SecurityModules, capability, hooks, memory_policy, names, passwd, scheduling, sysctl};
 use crate::error::{Error, Result};
 use crate::spec::config::{self, Process};
+use crate::spec::limits::ENTRIES;
 
 /// getrlimit(2); the numbers of x86, arm and most others.
 pub(super) const RLIMITS: [&str; 16] = [
@@ -36,6 +37,12 @@ pub(super) const RLIMITS: [&str; 16] = [
 pub(super) const DOMAINS: &names::Table = &[("LINUX", 0), ("LINUX32", 8)];
 
 const DEFAULT_UMASK: u32 = 0o022;
+/// Of arguments and environment, with a pointer to each string, whatever RLIMIT_STACK is (execve(2)).
+const MOST_TO_EXECUTE: usize = 6 << 20;
+/// The kernel's __NEW_UTS_LEN.
+const LONGEST_HOSTNAME: usize = 64;
+/// The kernel's NAME_MAX.
+const LONGEST_NAME: usize = 255;
 
 /// A process on its way into a container: the first one, or one that joins it later.
 pub struct Subject<'s> {
@@ -122,6 +129,7 @@ pub fn prepare<'a>(b: &mut Builder<'a>, subject: &Subject<'_>) -> Option<Step<'a
     }
     let exec = b.part("process", |b| {
         let env = environment(subject)?;
+        check_size(&process.args, &env)?;
         let name = process.args.first().map(String::as_str).unwrap_or_default();
         let program = b.text(name, "process.args[0]")?;
         b.push(Step::FindProgram { program, candidates: candidates(b, name, &env)? });
@@ -145,6 +153,20 @@ fn check_args(args: &[String]) -> Result<()> {
     }
 }
 
+fn check_size(args: &[String], env: &[String]) -> Result<()> {
+    let size = |texts: &[String]| texts.iter().map(|text| text.len() + 1 + size_of::<usize>()).sum::<usize>();
+    let (args, env) = (size(args), size(env));
+    if args.saturating_add(env) <= MOST_TO_EXECUTE {
+        return Ok(());
+    }
+    let property = if args > env { "process.args" } else { "process.env" };
+    Err(Error::new(format!(
+        "{property}: arguments and environment take {} bytes, and execve(2) takes {MOST_TO_EXECUTE} at the most",
+        args.saturating_add(env)
+    ))
+    .hint("give the data in a file"))
+}
+
 fn check_cwd(cwd: &str) -> Result<()> {
     if !cwd.starts_with('/') {
         return Err(
@@ -166,6 +188,12 @@ fn name(b: &mut Builder<'_>, value: &str, property: &str, ns: &Namespaces) -> Re
     if !ns.is_private(Kind::Uts) {
         return Err(Error::new(format!("{property}: unable to set {property} without a private UTS namespace"))
             .hint("add {\"type\": \"uts\"} to linux.namespaces"));
+    }
+    if value.len() > LONGEST_HOSTNAME {
+        return Err(Error::new(format!(
+            "{property}: has {} bytes, and the kernel takes {LONGEST_HOSTNAME}",
+            value.len()
+        )));
     }
     let is_host = property == "hostname";
     let now = || {
@@ -314,10 +342,11 @@ fn candidates<'a>(b: &Builder<'a>, program: &str, env: &[String]) -> Result<step
         return b.texts(&[program], "process.args");
     }
     let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
-    let candidates: Vec<_> = path
-        .split(':')
-        .filter(|_| !path.is_empty())
-        .map(|dir| if dir.is_empty() { format!("./{program}") } else { format!("{dir}/{program}") })
-        .collect();
+    let dirs = || path.split(':').filter(|_| !path.is_empty() && program.len() <= LONGEST_NAME);
+    if dirs().count() > ENTRIES {
+        return Err(Error::new(format!("process.env: PATH names more than {ENTRIES} directories")));
+    }
+    let candidates: Vec<_> =
+        dirs().map(|dir| if dir.is_empty() { format!("./{program}") } else { format!("{dir}/{program}") }).collect();
     b.texts(&candidates, "process.env")
 }

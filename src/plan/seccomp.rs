@@ -4,6 +4,7 @@
 //! parent calls it while the child mounts. What is accepted, and what it means, is as in runc.
 
 mod enosys;
+mod growth;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ const MAX_ERRNO: u32 = 4095;
 /// The kernel's BPF_MAXINSNS.
 const MAX_INSTRUCTIONS: usize = 4096;
 const INSTRUCTION_SIZE: usize = 8;
+/// A rule takes an instruction or more, unless it says what another one has said.
+const MOST_RULES: usize = 4096;
 /// A system call has no more arguments than this.
 const MAX_ARGS: u32 = 6;
 
@@ -171,6 +174,7 @@ struct Rule<'a> {
     action: ScmpAction,
     /// All of them must hold.
     conditions: Vec<ScmpArgCompare>,
+    branches: u32,
 }
 
 /// Rejects, with the path of the property, what can not be compiled; `None` if there is nothing to install.
@@ -189,6 +193,7 @@ pub fn plan<'c>(config: &'c Seccomp, conflicts: &mut Conflicts) -> Option<Filter
     for (i, rule) in config.syscalls.iter().enumerate() {
         conflicts.note(format_args!("linux.seccomp.syscalls[{i}]"), filter.add_rule(i, rule));
     }
+    conflicts.note("linux.seccomp.syscalls", growth::check(&filter.rules));
     filter.flags = conflicts.note("linux.seccomp.flags", flags(config)).unwrap_or_default();
     Some(filter)
 }
@@ -330,6 +335,13 @@ impl<'a> Filter<'a> {
         let action = lookup("action", ACTIONS, &rule.action).with_context(|| at("action"))?;
         let action = with_value(action, rule.errno_ret).with_context(|| at("errnoRet"))?;
         let alternatives = alternatives(i, &rule.args)?;
+        let branches = if alternatives.len() == 1 { growth::branches(&rule.args) } else { 0 };
+        if self.rules.len().saturating_add(alternatives.len().saturating_mul(rule.names.len())) > MOST_RULES {
+            return Err(Error::new(format!(
+                "linux.seccomp.syscalls[{i}]: the profile has more than {MOST_RULES} rules"
+            ))
+            .hint("a name in a list is a rule, and the kernel takes programs of 4096 instructions"));
+        }
         for (j, name) in rule.names.iter().enumerate() {
             let reject = |why| Err(Error::new(why).context(format!("linux.seccomp.syscalls[{i}].names[{j}]")));
             if name.is_empty() {
@@ -347,7 +359,7 @@ impl<'a> Filter<'a> {
                 self.unknown.push(name);
                 continue;
             };
-            let rule = |conditions: &Vec<_>| Rule { name, syscall, action, conditions: conditions.clone() };
+            let rule = |conditions: &Vec<_>| Rule { name, syscall, action, conditions: conditions.clone(), branches };
             self.rules.extend(alternatives.iter().map(rule));
         }
         Ok(())

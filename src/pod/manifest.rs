@@ -17,6 +17,7 @@ const USUAL_SHARE: [&str; 3] = ["net", "ipc", "uts"];
 const USUAL_SHM: i64 = 64 << 20;
 /// A manifest larger than this was not written by a person.
 const LARGEST: u64 = 1 << 20;
+const DEEPEST: usize = 128;
 
 /// docs/pod-manifest.schema.json says what each property is.
 #[derive(Debug, Default, Deserialize)]
@@ -49,20 +50,37 @@ pub struct Wanted {
     pub bundle: PathBuf,
 }
 
-impl Manifest {
-    /// YAML, of which JSON is a part.
-    pub fn load(path: &Path) -> Result<Self> {
-        let size = std::fs::metadata(path).at("read", path)?.len();
-        if size > LARGEST {
-            return Err(Error::new(format!("{}: larger than {} MiB", path.display(), LARGEST >> 20)).path(path));
+/// The scanner looks at all brackets that are open each time that it takes a step: with a million of them it does not end.
+fn check_depth(text: &[u8]) -> Result<()> {
+    let mut open = 0_usize;
+    for byte in text {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
         }
-        let text = std::fs::read_to_string(path).at("read", path)?;
-        let mut it: Self = serde_yaml_ng::from_str(&text).map_err(|e| Error::new(e.to_string())).at("read", path)?;
+        if open > DEEPEST {
+            return Err(Error::new(format!("nested deeper than {DEEPEST} brackets")));
+        }
+    }
+    Ok(())
+}
+
+impl Manifest {
+    pub fn load(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).at("open", path)?;
+        let mut it = Self::parse(&spec::limits::read(&file, path, LARGEST)?).at("read", path)?;
         let dir = std::path::absolute(path)?;
         for member in &mut it.containers {
             member.bundle = dir.parent().unwrap_or(Path::new("/")).join(&member.bundle);
         }
         Ok(it)
+    }
+
+    /// YAML, of which JSON is a part.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        check_depth(text)?;
+        serde_yaml_ng::from_slice(text).map_err(|e| Error::new(e.to_string()))
     }
 
     /// In the terms of config.json, so that everything else need not know where it comes from.

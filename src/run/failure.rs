@@ -60,7 +60,7 @@ fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
         }
         _ => return None,
     };
-    Some(Error::from(errno).replace(format!("unable to start container process: {text}")))
+    Some(with_hint(Error::from(errno).replace(format!("unable to start container process: {text}")), errno))
 }
 
 fn path<'s>(step: &Step<'s>) -> Option<Str<'s>> {
@@ -140,7 +140,18 @@ pub fn late(steps: &StepNames, at: usize, errno: Errno, detail: &str) -> Error {
         detail => Error::from(errno).replace(format!("{detail} ({})", errno_text(errno).to_lowercase())),
     };
     let text = format!("unable to start container process: {name}: {}", cause.to_string().to_lowercase());
-    cause.replace(text).step(name)
+    with_hint(cause.replace(text).step(name), errno)
+}
+
+/// Of what is executed.
+fn with_hint(error: Error, errno: Errno) -> Error {
+    match errno {
+        Errno::TOOBIG => error.hint(
+            "execve(2) takes 128 KiB for one argument or variable, and for all of them a quarter of RLIMIT_STACK, \
+             6 MiB at the most",
+        ),
+        _ => error,
+    }
 }
 
 /// The clone itself, or the execution of the init program, failed.

@@ -2,21 +2,21 @@
 
 pub mod amount;
 pub mod config;
+pub mod limits;
 mod written;
 
-use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
 use config::Spec;
+use limits::LARGEST;
 pub use written::Written;
-
-/// No document of people or clients is near this size.
-const LARGEST: u64 = 16 << 20;
 
 /// The bundle's config.json.
 pub struct Document {
@@ -29,17 +29,22 @@ pub struct Document {
 /// Checked as far as no single part of the plan does.
 pub fn load(bundle: &Path) -> Result<Document> {
     let path = bundle.join("config.json");
-    let file = match std::fs::File::open(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+    // A pipe or a device would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match open(&path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {
             return Err(Error::new(format!("JSON specification file {} not found", path.display()))
                 .path(path)
                 .hint("hilum spec writes an example"));
         }
-        other => other.at("open", &path)?,
+        other => std::fs::File::from(other.at("open", &path)?),
     };
-    let text = read(&file, &path)?;
+    if !file.metadata().at("stat", &path)?.is_file() {
+        return Err(Error::new(format!("{}: not a regular file", path.display())).path(path));
+    }
+    let text = limits::read(&file, &path, LARGEST)?;
     let spec: Spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
-    check_version(&spec.oci_version).map_err(|e| e.path(&path))?;
+    check_version(&spec.oci_version).and_then(|()| limits::check_entries(&spec)).map_err(|e| e.path(&path))?;
     Ok(Document { spec, text, written: Written::of(&file) })
 }
 
@@ -49,23 +54,13 @@ pub fn load_part<T: DeserializeOwned>(path: &Path) -> Result<T> {
         b"-" => std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned().context("read stdin")?),
         _ => std::fs::File::open(path).at("open", path)?,
     };
-    let text = read(&file, path)?;
+    let text = limits::read(&file, path, LARGEST)?;
     parse(&text).map_err(|e| e.context(path.display().to_string()).path(path))
-}
-
-fn read(file: &std::fs::File, path: &Path) -> Result<Vec<u8>> {
-    // In one read, and one for the end.
-    let len = file.metadata().at("stat", path)?.len().min(LARGEST);
-    let mut text = Vec::with_capacity(len as usize + 1);
-    file.take(LARGEST + 1).read_to_end(&mut text).at("read", path)?;
-    if text.len() as u64 > LARGEST {
-        return Err(Error::new(format!("{}: larger than {} MiB", path.display(), LARGEST >> 20)).path(path));
-    }
-    Ok(text)
 }
 
 /// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    limits::check_objects(text)?;
     let mut json = serde_json::Deserializer::from_slice(text);
     let spec = serde_path_to_error::deserialize(&mut json).map_err(|e| match e.path().to_string().as_str() {
         "." => Error::new(e.into_inner().to_string()),
@@ -91,7 +86,7 @@ pub fn merge(into: &mut Value, from: &Value) {
 /// Versions of one major number are compatible (config.md, "Specification version").
 fn check_version(version: &str) -> Result<()> {
     match version.split('.').next() {
-        Some("1") if version.split('.').count() >= 3 => Ok(()),
+        Some("1") if version.split('.').count() >= 3 && !version.contains(char::is_control) => Ok(()),
         _ if version.is_empty() => Err(Error::new("ociVersion: missing")),
         _ => Err(Error::new(format!("ociVersion: {version:?} is not a version 1.x.y of the runtime specification"))),
     }

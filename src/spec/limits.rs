@@ -1,0 +1,77 @@
+//! What no document of people or clients comes near. More is refused before it costs memory and time, or the kernel.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::config::Spec;
+use crate::error::{Context, Error, Result};
+
+/// Bytes of a document.
+pub const LARGEST: u64 = 16 << 20;
+/// Objects in it: the smallest one, `{}`, becomes many times its size in memory.
+pub const OBJECTS: usize = 100_000;
+/// Entries of a list or a map that each become something. (The kernel's own limit on the mounts of a namespace, host
+/// mounts and all, is 100,000: fs.mount-max.)
+pub const ENTRIES: usize = 10_000;
+/// The kernel's NGROUPS_MAX.
+const GROUPS: usize = 65_536;
+
+/// No more of it than `most`, whatever it is a file of.
+pub fn read(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {
+    // In one read, and one for the end.
+    let len = file.metadata().at("stat", path)?.len().min(most);
+    let mut text = Vec::with_capacity(len as usize + 1);
+    file.take(most + 1).read_to_end(&mut text).at("read", path)?;
+    if text.len() as u64 > most {
+        return Err(Error::new(format!("{}: larger than {} MiB", path.display(), most >> 20)).path(path));
+    }
+    Ok(text)
+}
+
+/// Told by the braces, also those in strings: there is nothing yet that could tell them apart.
+pub fn check_objects(text: &[u8]) -> Result<()> {
+    match text.iter().filter(|byte| **byte == b'{').count() > OBJECTS {
+        true => Err(Error::new(format!("has more than {OBJECTS} objects"))),
+        false => Ok(()),
+    }
+}
+
+/// Of everything that becomes a step, a write or a rule. What is executed has a limit of bytes, the kernel's.
+pub fn check_entries(spec: &Spec) -> Result<()> {
+    let (linux, hooks) = (&spec.linux, spec.hooks.by_name());
+    let mut lists = vec![
+        ("mounts", spec.mounts.len()),
+        ("linux.sysctl", linux.sysctl.len()),
+        ("linux.namespaces", linux.namespaces.len()),
+        ("linux.devices", linux.devices.len()),
+        ("linux.netDevices", linux.net_devices.len()),
+        ("linux.maskedPaths", linux.masked_paths.len()),
+        ("linux.readonlyPaths", linux.readonly_paths.len()),
+    ];
+    if let Some(process) = &spec.process {
+        lists.push(("process.rlimits", process.rlimits.len()));
+        let groups = process.user.additional_gids.len();
+        refuse("process.user.additionalGids", groups, GROUPS)?;
+    }
+    if let Some(resources) = &linux.resources {
+        lists.extend([
+            ("linux.resources.devices", resources.devices.len()),
+            ("linux.resources.hugepageLimits", resources.hugepage_limits.len()),
+            ("linux.resources.rdma", resources.rdma.len()),
+            ("linux.resources.unified", resources.unified.len()),
+        ]);
+    }
+    if let Some(seccomp) = &linux.seccomp {
+        lists.push(("linux.seccomp.syscalls", seccomp.syscalls.len()));
+    }
+    lists.iter().try_for_each(|(property, len)| refuse(property, *len, ENTRIES))?;
+    hooks.iter().try_for_each(|(name, hooks)| refuse(&format!("hooks.{name}"), hooks.len(), ENTRIES))
+}
+
+fn refuse(property: &str, len: usize, most: usize) -> Result<()> {
+    match len > most {
+        true => Err(Error::new(format!("{property}: has {len} entries, and {most} are the limit"))),
+        false => Ok(()),
+    }
+}
