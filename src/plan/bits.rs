@@ -3,6 +3,7 @@
 use hilum_init::step::Words;
 
 use crate::error::{Error, Result};
+use crate::spec::limits::SET;
 
 /// Above what any kernel counts to: a list must not make the runtime allocate what it likes.
 const MAX: u32 = 0xffff;
@@ -20,6 +21,9 @@ pub fn mask(property: &str, list: &str) -> Result<Vec<u32>> {
             _ => Err(Error::new(format!("{property}: {number} is above {MAX}"))),
         }
     };
+    if list.len() > SET {
+        return Err(Error::new(format!("{property}: has {} bytes, and {SET} are the limit", list.len())));
+    }
     let mut words = Vec::new();
     for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

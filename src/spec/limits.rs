@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, open};
+
 use super::config::Spec;
 use crate::error::{Context, Error, Result};
 
@@ -14,8 +16,20 @@ pub const OBJECTS: usize = 100_000;
 /// Entries of a list or a map that each become something. (The kernel's own limit on the mounts of a namespace, host
 /// mounts and all, is 100,000: fs.mount-max.)
 pub const ENTRIES: usize = 10_000;
+/// Bytes of a list of processors or memory nodes: every second one of the 8192 that a kernel has is 24 KiB.
+pub const SET: usize = 32 << 10;
 /// The kernel's NGROUPS_MAX.
 const GROUPS: usize = 65_536;
+
+/// A regular file: a pipe or a device would be waited for.
+pub fn open_file(path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty()).at("open", path)?);
+    match file.metadata().at("stat", path)?.is_file() {
+        true => Ok(file),
+        false => Err(Error::new(format!("{}: not a regular file", path.display())).path(path)),
+    }
+}
 
 /// No more of it than `most`, whatever it is a file of.
 pub fn read(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {

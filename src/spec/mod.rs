@@ -8,7 +8,6 @@ mod written;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,19 +28,14 @@ pub struct Document {
 /// Checked as far as no single part of the plan does.
 pub fn load(bundle: &Path) -> Result<Document> {
     let path = bundle.join("config.json");
-    // A pipe or a device would be waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match open(&path, flags, Mode::empty()) {
-        Err(Errno::NOENT) => {
+    let file = match limits::open_file(&path) {
+        Err(e) if e.detail().errno == Some(Errno::NOENT) => {
             return Err(Error::new(format!("JSON specification file {} not found", path.display()))
                 .path(path)
                 .hint("hilum spec writes an example"));
         }
-        other => std::fs::File::from(other.at("open", &path)?),
+        other => other?,
     };
-    if !file.metadata().at("stat", &path)?.is_file() {
-        return Err(Error::new(format!("{}: not a regular file", path.display())).path(path));
-    }
     let text = limits::read(&file, &path, LARGEST)?;
     let spec: Spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
     check_version(&spec.oci_version).and_then(|()| limits::check_entries(&spec)).map_err(|e| e.path(&path))?;

@@ -230,13 +230,13 @@ fn number(text: &str) -> Option<u64> {
     if text == "max" { Some(u64::MAX) } else { text.parse().ok() }
 }
 
-/// `0-2,7`
+/// `0-2,7`, each number once, of which there are no more.
 fn list(text: &str) -> Vec<u16> {
     let range = |part: &str| -> Option<std::ops::RangeInclusive<u16>> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.parse().ok()?..=last.parse().ok()?)
     };
-    text.trim().split(',').filter_map(range).flatten().collect()
+    text.trim().split(',').filter_map(range).flatten().take(1 << 16).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::super::device::{Kind, MKNOD, READ, Rule, Rules, WRITE};
 use super::super::resources::Write;
 use crate::dbus::Value;
 use crate::error::{Error, Result};
+use crate::spec::limits::SET;
 
 /// What systemd takes for no limit.
 const INFINITY: u64 = u64::MAX;
@@ -165,6 +166,9 @@ fn per_second(quota: u64, period: u64) -> u64 {
 fn set(write: &Write) -> Result<Value> {
     /// More than any kernel has processors.
     const MOST: u32 = 1 << 16;
+    if write.value.len() > SET {
+        return Err(invalid(write));
+    }
     let mut bytes: Vec<u8> = Vec::new();
     for range in write.value.trim().split(',').map(str::trim).filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -3,9 +3,9 @@
 
 mod client;
 pub mod dump;
-mod mounts;
+pub mod mounts;
 pub mod options;
-mod protocol;
+pub mod protocol;
 pub mod restore;
 mod stdio;
 

@@ -18,6 +18,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::mount::clean;
 use crate::plan::rootfs::NOTIFY_INSIDE;
 use crate::spec::config::Spec;
+use crate::spec::limits;
 
 const FILE: &str = "hilum.json";
 const LARGEST: u64 = 16 << 20;
@@ -76,7 +77,8 @@ pub fn table(pid: i32) -> Result<Vec<Mount>> {
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
-fn parse(text: &str) -> Vec<Mount> {
+/// The lines of a mountinfo (proc_pid_mountinfo(5)).
+pub fn parse(text: &str) -> Vec<Mount> {
     let line = |line: &str| {
         let (left, right) = line.split_once(" - ")?;
         let left: Vec<&str> = left.split(' ').collect();
@@ -219,12 +221,8 @@ pub fn save(images: &Path, externals: &[External]) -> Result<()> {
 
 pub fn load(images: &Path) -> Result<Vec<External>> {
     let path = images.join(FILE);
-    let size =
-        fs::metadata(&path).at("read the checkpoint's", &path).map_err(|e| e.hint("hilum checkpoint writes it"))?.len();
-    if size > LARGEST {
-        return Err(Error::new(format!("{}: too large", path.display())).path(path));
-    }
-    let text = fs::read(&path).at("read", &path)?;
+    let file = limits::open_file(&path).map_err(|e| e.hint("hilum checkpoint writes it"))?;
+    let text = limits::read(&file, &path, LARGEST)?;
     serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &path)
 }
 

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use super::mounts::{Mount, mount_of};
 use crate::error::{Context, Error, Result};
+use crate::spec::limits;
 
 /// As runc's images have them: an array of what the links in /proc/PID/fd say.
 const FILE: &str = "descriptors.json";
 /// Larger than three links can be.
-const LARGEST: u64 = 64 << 10;
+const LARGEST: u64 = 1 << 20;
 
 /// What CRIU calls each of the three, if it is outside; else the link's own text. `external` are those that it has to be
 /// told of, as pipes and sockets need no telling.
@@ -59,11 +60,7 @@ pub fn save(images: &Path, names: &[String]) -> Result<()> {
 /// For each stream that was outside, CRIU's name of it: the caller's stream of the same number takes its place.
 pub fn load(images: &Path) -> Result<Vec<(i32, String)>> {
     let path = images.join(FILE);
-    let size = fs::metadata(&path).at("read the checkpoint's", &path)?.len();
-    if size > LARGEST {
-        return Err(Error::new(format!("{}: too large", path.display())).path(path));
-    }
-    let text = fs::read(&path).at("read", &path)?;
+    let text = limits::read(&limits::open_file(&path)?, &path, LARGEST)?;
     let names: Vec<String> = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &path)?;
     Ok(inherited(&names))
 }
