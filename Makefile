@@ -8,8 +8,10 @@ CARGO ?= scripts/cargo
 TESTARGS ?=
 # Of the programs in benches/: make bench BENCH=pods
 BENCH ?= run pods
+# Seconds of fuzzing for each target.
+FUZZ ?= 10
 
-.PHONY: build demo test integration vm-test bench install clean lint help
+.PHONY: build demo test fuzz integration vm-test bench install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -25,6 +27,10 @@ test: ## format, clippy and all tests
 	scripts/lint
 	scripts/test $(TESTARGS)
 
+fuzz: ## random inputs for everything that reads what others write: FUZZ=10 seconds for each target
+	@$(PACKAGES) build fuzz
+	scripts/fuzz $(FUZZ)
+
 integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, buildah
 	@$(PACKAGES) build integration
 	scripts/test --test integration $(TESTARGS)
@@ -39,8 +45,8 @@ bench: build ## time, memory and system calls beside crun, runc and the kernel's
 	gcc -O2 -static -Wall -Wextra -o target/pause benches/pause.c
 	set -e; for bench in $(BENCH); do "benches/$$bench"; done
 
-lint: ## format, clippy and, when installed, cargo deny
-	@$(PACKAGES) build
+lint: ## format, clippy, and cargo deny, which it installs into target/tools if it can
+	@$(PACKAGES) build deny
 	scripts/lint --deny
 
 install: ## PREFIX=/usr/local, DESTDIR=

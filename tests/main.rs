@@ -19,6 +19,7 @@ mod devices;
 mod errors;
 mod exec;
 mod hooks;
+mod hostile;
 mod idmap;
 mod inspect;
 mod join;

@@ -51,18 +51,24 @@ pub fn host_is_unified() -> bool {
 
 impl Host {
     pub fn detect() -> Result<Host> {
-        let mut hierarchies = if host_is_unified() {
+        let mut host = if host_is_unified() {
             let mount = PathBuf::from(USUAL_MOUNT);
-            vec![Hierarchy { version: Version::V2, controllers: Vec::new(), mount, root: None }]
+            let unified = Hierarchy { version: Version::V2, controllers: Vec::new(), mount, root: None };
+            Host { hierarchies: vec![unified], own: OnceCell::new() }
         } else {
-            parse_mountinfo(&mountinfo()?)
+            Host::of(&mountinfo()?)
         };
-        for hierarchy in hierarchies.iter_mut().filter(|h| h.version == Version::V2) {
+        for hierarchy in host.hierarchies.iter_mut().filter(|h| h.version == Version::V2) {
             let path = hierarchy.mount.join("cgroup.controllers");
             let text = file::read(&path).at("read", &path)?;
             hierarchy.controllers = text.split_whitespace().map(str::to_string).collect();
         }
-        Ok(Host { hierarchies, own: OnceCell::new() })
+        Ok(host)
+    }
+
+    /// With the hierarchies of a mountinfo (proc_pid_mountinfo(5)); the controllers of v2 are not among what it says.
+    pub fn of(mountinfo: &str) -> Host {
+        Host { hierarchies: parse_mountinfo(mountinfo), own: OnceCell::new() }
     }
 
     /// Whether v2 is all there is.
@@ -170,7 +176,7 @@ impl Hierarchy {
 
 /// linux.cgroupsPath, checked.
 #[derive(Debug, PartialEq)]
-pub(super) enum Place {
+pub enum Place {
     /// Below the mount point of each hierarchy.
     Absolute(PathBuf),
     /// Below (v1) or beside (v2) the cgroup that we are in ourselves.
@@ -178,7 +184,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn parse(cgroups_path: &str, id: &str) -> Result<Place> {
+    pub fn parse(cgroups_path: &str, id: &str) -> Result<Place> {
         let path = Path::new(if cgroups_path.is_empty() { id } else { cgroups_path });
         let mut clean = PathBuf::new();
         for component in path.components() {

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use device::Rules;
-pub use host::{Host, host_is_unified};
+pub use host::{Host, Place, host_is_unified};
 pub use oom::OomWatch;
 pub use parent::{labelled, remove_if_empty};
 pub use process::Entry;
@@ -40,7 +40,6 @@ pub use tree::Node;
 use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::spec::config::{Linux, Resources};
-use host::Place;
 use systemd::{Bus, Facts, Unit, UnitPlan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

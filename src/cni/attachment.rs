@@ -112,7 +112,8 @@ impl Attachment {
         result.ok_or_else(|| Error::new("there are no plugins"))
     }
 
-    fn parse(&self, printed: &[u8]) -> Result<Value> {
+    /// What a plugin has printed.
+    pub fn parse(&self, printed: &[u8]) -> Result<Value> {
         let mut result: Map<String, Value> = serde_json::from_slice(printed)
             .map_err(|e| Error::new(format!("its result is not what it has to be: {e}")))?;
         // Old plugins leave it out, and the next one wants it.

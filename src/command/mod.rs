@@ -17,7 +17,7 @@ mod plan;
 mod pod;
 mod preparation;
 mod ps;
-mod resources;
+pub mod resources;
 mod restore;
 mod run;
 mod show;

@@ -145,7 +145,7 @@ impl Connection {
     fn message(&mut self, deadline: Instant, what: &str) -> Result<Message> {
         let malformed = || Error::new("what has come is no D-Bus message");
         loop {
-            match length(&self.received).map_err(|()| malformed())? {
+            match length(&self.received).map_err(|_| malformed())? {
                 Some(length) if length <= self.received.len() => {
                     let bytes: Vec<u8> = self.received.drain(..length).collect();
                     return decode(&bytes).ok_or_else(malformed);

@@ -72,17 +72,21 @@ pub fn encode(kind: Kind, serial: u32, mut fields: Vec<Value>, body: &[Value]) -
     out
 }
 
-/// How long the first message is, as soon as that can be told. `Err`: this is no message.
-pub fn length(bytes: &[u8]) -> Result<Option<usize>, ()> {
+/// What has come is something else.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoMessage;
+
+/// How long the first message is, as soon as that can be told.
+pub fn length(bytes: &[u8]) -> Result<Option<usize>, NoMessage> {
     if bytes.len() < FIXED {
         return Ok(None);
     }
-    let Some((mut reader, body)) = start(bytes) else { return Err(()) };
+    let Some((mut reader, body)) = start(bytes) else { return Err(NoMessage) };
     reader.at = 12;
-    let fields = reader.u32().ok_or(())? as usize;
+    let fields = reader.u32().ok_or(NoMessage)? as usize;
     match (FIXED + fields.min(LONGEST)).next_multiple_of(8) + body.min(LONGEST) {
         length if length <= LONGEST => Ok(Some(length)),
-        _ => Err(()),
+        _ => Err(NoMessage),
     }
 }
 
@@ -177,12 +181,12 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused() {
-        assert_eq!(length(b"HTTP/1.1 400 Bad Request"), Err(()));
+        assert_eq!(length(b"HTTP/1.1 400 Bad Request"), Err(NoMessage));
         let mut huge = CALL.encode(1, true);
         huge[4..8].copy_from_slice(&[255; 4]);
-        assert_eq!(length(&huge), Err(()));
+        assert_eq!(length(&huge), Err(NoMessage));
         let mut fields = CALL.encode(1, true);
         fields[12..16].copy_from_slice(&[255; 4]);
-        assert_eq!(length(&fields), Err(()));
+        assert_eq!(length(&fields), Err(NoMessage));
     }
 }

@@ -9,7 +9,7 @@
 
 mod address;
 mod connection;
-mod message;
+pub mod message;
 #[cfg(test)]
 pub mod peer;
 mod value;

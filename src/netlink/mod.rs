@@ -2,7 +2,7 @@
 //!
 //! Our own: five requests need no library, and those there are bring an executor or a type for each attribute of the kernel.
 
-mod message;
+pub mod message;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -154,7 +154,7 @@ impl Network {
 }
 
 impl Link {
-    fn read(body: &[u8]) -> Option<Self> {
+    pub fn read(body: &[u8]) -> Option<Self> {
         let flags = u32_at(body, 8)?;
         Some(Self { index: u32_at(body, 4)?, is_up: flags & IFF_UP != 0, is_loopback: flags & IFF_LOOPBACK != 0 })
     }
@@ -162,7 +162,7 @@ impl Link {
 
 impl Address {
     /// If it is one of this device's, to last, and valid everywhere.
-    fn read(body: &[u8], of: u32) -> Option<Self> {
+    pub fn read(body: &[u8], of: u32) -> Option<Self> {
         let &[family, prefix, flags, scope, ..] = body else { return None };
         let all: Vec<_> = attributes(body.get(ADDRESS..)?).collect();
         // The whole flags, of which the structure has the first eight.

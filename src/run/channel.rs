@@ -32,6 +32,31 @@ pub enum Said {
     Nothing,
 }
 
+impl Said {
+    /// A message, and the descriptor that came with it.
+    pub fn read(bytes: &[u8], fd: Option<OwnedFd>) -> Result<Self> {
+        if bytes.is_empty() {
+            return Ok(Said::Nothing);
+        }
+        let message = postcard::from_bytes::<Message<'_>>(bytes)
+            .map_err(|e| Error::new(format!("receive from the init program: {e}")))?;
+        Ok(match (message, fd) {
+            (Message::At(point), _) => Said::At(point),
+            (Message::Forked { pid }, _) => Said::Forked(pid),
+            (Message::Terminal, Some(fd)) => Said::Terminal(fd),
+            (Message::Terminal, None) => return Err(Error::new("the init program sent no terminal")),
+            (Message::Listener, Some(fd)) => Said::Listener(fd),
+            (Message::Listener, None) => return Err(Error::new("the init program sent no seccomp listener")),
+            (Message::Executing, _) => Said::Executing,
+            (Message::Failed { step, errno, detail }, _) => Said::Failed {
+                step: step as usize,
+                errno: Errno::from_raw_os_error(errno.clamp(1, 4095)),
+                detail: String::from_utf8_lossy(detail).into_owned(),
+            },
+        })
+    }
+}
+
 pub struct Channel(OwnedFd);
 
 impl Channel {
@@ -57,26 +82,7 @@ impl Channel {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
-        let bytes = buf.get(..got.bytes).unwrap_or_default();
-        if bytes.is_empty() {
-            return Ok(Said::Nothing);
-        }
-        let message = postcard::from_bytes::<Message<'_>>(bytes)
-            .map_err(|e| Error::new(format!("receive from the init program: {e}")))?;
-        Ok(match (message, fd) {
-            (Message::At(point), _) => Said::At(point),
-            (Message::Forked { pid }, _) => Said::Forked(pid),
-            (Message::Terminal, Some(fd)) => Said::Terminal(fd),
-            (Message::Terminal, None) => return Err(Error::new("the init program sent no terminal")),
-            (Message::Listener, Some(fd)) => Said::Listener(fd),
-            (Message::Listener, None) => return Err(Error::new("the init program sent no seccomp listener")),
-            (Message::Executing, _) => Said::Executing,
-            (Message::Failed { step, errno, detail }, _) => Said::Failed {
-                step: step as usize,
-                errno: Errno::from_raw_os_error(errno.clamp(1, 4095)),
-                detail: String::from_utf8_lossy(detail).into_owned(),
-            },
-        })
+        Said::read(buf.get(..got.bytes).unwrap_or_default(), fd)
     }
 
     pub fn go(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The plan carried out: the parent's side of creating a container.
 
 pub mod bare;
-mod channel;
+pub mod channel;
 mod child;
 pub mod console;
 pub mod criu;

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use annotation::properties;
 pub use manager::{Bus, Facts, Manager};
+pub use name::Name;
 pub use owner::session_owner;
 pub use property::Property;
 
@@ -25,7 +27,6 @@ use super::host::Host;
 use super::resources::Write;
 use crate::dbus::Value;
 use crate::error::{Error, Result};
-use name::Name;
 
 /// A container's unit, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
