@@ -17,6 +17,11 @@ pub enum Kind {
     NotRunning,
 }
 
+const OLD_KERNEL: &str = "hilum needs Linux 5.10 or newer, and no seccomp filter around it that hides system calls";
+
+/// EAGAIN of a clone(2).
+pub const NO_MORE_PROCESSES: &str = "the limit on processes (RLIMIT_NPROC or pids.max) is reached";
+
 /// Of each part of the chain: a document may hold a megabyte where a name should be.
 const LONGEST: usize = 1000;
 
@@ -74,6 +79,17 @@ impl Error {
     pub fn step(mut self, step: impl Into<String>) -> Self {
         self.detail.step = Some(step.into());
         self
+    }
+
+    /// Says what helps where a file could not be made.
+    pub fn on_disk(self) -> Self {
+        match self.detail.errno {
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                self.hint("its file system is full, or has no inodes left (df, df -i)")
+            }
+            Some(Errno::ROFS) => self.hint("its file system is mounted read-only"),
+            _ => self,
+        }
     }
 
     /// Other words for the same failure, which keeps its errno.
@@ -135,6 +151,9 @@ impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         let mut error = Error::new(errno_text(errno));
         error.detail.errno = Some(errno);
+        if errno == Errno::NOSYS {
+            return error.hint(OLD_KERNEL);
+        }
         error
     }
 }

@@ -16,6 +16,7 @@ pub mod log;
 pub mod netlink;
 pub mod plan;
 pub mod pod;
+pub mod privilege;
 pub mod proc;
 pub mod program;
 pub mod resctrl;

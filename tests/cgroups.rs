@@ -187,19 +187,6 @@ fn a_memory_limit_is_enforced() {
 }
 
 #[test]
-fn a_container_that_cannot_start_in_its_memory_says_so() {
-    if !hilum_only("text") {
-        return;
-    }
-    for host in hosts_with("memory") {
-        let c =
-            Container::new(&["true"]).on(host).set("linux/resources/memory", json!({ "limit": 4096, "swap": 4096 }));
-        c.run().fails("memory");
-        c.left_nothing();
-    }
-}
-
-#[test]
 fn cpu_limits_of_version_1() {
     if !v1_only("cpu") {
         return;

@@ -25,6 +25,7 @@ mod inspect;
 mod join;
 mod kill;
 mod lifecycle;
+mod limits;
 mod manifest;
 mod manual;
 mod members;

@@ -10,11 +10,11 @@ const USER: u32 = 42_000;
 const RANGE: u32 = 300_000;
 
 /// A container of a user's: its bundle, and the user's own directory in place of /run.
-struct Rootless {
-    c: Container,
+pub struct Rootless {
+    pub c: Container,
 }
 
-fn can_be_tested() -> bool {
+pub fn can_be_tested() -> bool {
     if !hilum_only("the oracle wants a path to each of its directories") {
         return false;
     }
@@ -41,18 +41,10 @@ fn map(entries: &[(u32, u32, u32)]) -> Value {
 }
 
 /// The container, for a single id; with the kernel's own conditions for that: nothing is mapped to group 5, no limits.
-fn single_id(c: Container) -> Rootless {
-    let mut c = c
-        .namespace(json!({ "type": "user" }))
-        .set("linux/uidMappings", map(&[(0, USER, 1)]))
-        .set("linux/gidMappings", map(&[(0, USER, 1)]));
-    c.config["linux"].as_object_mut().unwrap().remove("resources");
-    for mount in c.config["mounts"].as_array_mut().unwrap() {
-        if mount["type"] == "devpts" {
-            mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
-        }
-    }
-    Rootless::new(c)
+pub fn single_id(c: Container) -> Rootless {
+    let ids = map(&[(0, USER, 1)]);
+    let c = c.namespace(json!({ "type": "user" })).set("linux/uidMappings", ids.clone()).set("linux/gidMappings", ids);
+    Rootless::new(c.for_a_single_id())
 }
 
 fn mapped_range(c: Container) -> Rootless {
@@ -96,7 +88,7 @@ impl Rootless {
     }
 
     /// The user's hilum; /etc/subuid and its like are the test's, in a mount namespace of the call's own.
-    fn command(&self, env: &[&str], args: &[&str]) -> Command {
+    pub fn command(&self, env: &[&str], args: &[&str]) -> Command {
         self.c.write_config();
         let script = "for f in subuid subgid passwd; do [ -e /etc/$f ] || : >/etc/$f; mount --bind \"$1/$f\" /etc/$f || exit 99; done; \
                       shift; exec \"$@\"";
@@ -138,7 +130,7 @@ impl Rootless {
         PathBuf::from(self.c.path("xdg")).join("hilum")
     }
 
-    fn finish(self) {
+    pub fn finish(self) {
         self.call(&["delete", "--force", &self.c.id]).ok();
         assert!(!self.dir().join(&self.c.id).exists(), "the state is still there");
         self.c.left_nothing();

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, Mode, OFlags, Uid};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::systemd::{self, Manager};
-use super::{Cgroup, Directory, Entry, Plan, Version, file, resources};
+use super::{Cgroup, Directory, Entry, Plan, Version, file, host, resources};
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 
 impl Plan {
     /// Leaves out of `self.cgroup` the hierarchies that a rootless caller may not use and does not need.
@@ -127,7 +129,7 @@ impl Plan {
             self.enable_above(directory, made)?;
         }
         let before = made.0.len();
-        let is_new = made.mkdir(path, &directory.mount).at("mkdir", path)?;
+        let is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
         // Meanwhile another command may have removed the one above, which was empty: the new one has no controllers yet.
         if !self.enable.is_empty() && directory.version == Version::V2 && made.0.len() > before + 1 {
             self.enable_above(directory, made)?;
@@ -156,7 +158,7 @@ impl Plan {
             let enabled = match file::read(&control) {
                 // ENODEV: it was removed between the opening of the file and the reading.
                 Err(Errno::NOENT | Errno::NODEV) => {
-                    made.mkdir(&path, &directory.mount).at("mkdir", &path)?;
+                    made.mkdir(&path, &directory.mount).at("mkdir", &path).map_err(refused)?;
                     self.check_type(&path)?;
                     String::new()
                 }
@@ -229,6 +231,17 @@ fn is_permission(error: &Error) -> bool {
     matches!(error.detail().errno, Some(Errno::PERM | Errno::ACCESS | Errno::ROFS))
 }
 
+/// What stands in the way of a cgroup, or of a value in one.
+pub(super) fn refused(error: Error) -> Error {
+    match error.detail().errno {
+        Some(Errno::ROFS) => {
+            error.hint("the cgroup file system is mounted read-only, as it is in a container that is not privileged")
+        }
+        Some(Errno::AGAIN) => error.hint("cgroup.max.descendants or cgroup.max.depth of a cgroup above is reached"),
+        _ => privilege::needs(error, CapabilitySet::DAC_OVERRIDE | CapabilitySet::SYS_ADMIN),
+    }
+}
+
 /// The directories that we made, removed again unless forgotten.
 #[derive(Default)]
 pub(super) struct Made(Vec<PathBuf>);
@@ -299,5 +312,11 @@ impl Directory {
 
     pub(super) fn exists(&self) -> bool {
         file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
+    }
+
+    /// Whether it may well be there, in a hierarchy that is not mounted where we are.
+    pub(super) fn is_out_of_sight(&self) -> bool {
+        let is_known = self.inode.is_some() && self.current_inode().is_none();
+        is_known && !host::is_cgroup_file_system(&self.mount) && host::has_hierarchy(self)
     }
 }

@@ -7,6 +7,7 @@ use super::{Directory, Version, file};
 use crate::error::{Context, Error, Result};
 
 const USUAL_MOUNT: &str = "/sys/fs/cgroup";
+const CGROUP_SUPER_MAGIC: u32 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u32 = 0x6367_7270;
 
 /// The v1 hierarchies that a container joins, as runc does.
@@ -47,6 +48,17 @@ struct Hierarchy {
 /// Whether v2 is all that is mounted at the usual place.
 pub fn host_is_unified() -> bool {
     rustix::fs::statfs(USUAL_MOUNT).is_ok_and(|fs| fs.f_type as u32 == CGROUP2_SUPER_MAGIC)
+}
+
+pub(super) fn is_cgroup_file_system(mount: &Path) -> bool {
+    let magic = rustix::fs::statfs(mount).map(|fs| fs.f_type as u32);
+    matches!(magic, Ok(CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC))
+}
+
+/// Whether the kernel has the hierarchy of a directory, mounted or not.
+pub(super) fn has_hierarchy(directory: &Directory) -> bool {
+    let own = file::read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    own_cgroup(&own, directory.version, &directory.controllers).is_some()
 }
 
 impl Host {
@@ -133,7 +145,7 @@ impl Host {
                 self.own.get_or_init(|| text)
             }
         };
-        let Some(own) = own_cgroup(text, hierarchy) else {
+        let Some(own) = own_cgroup(text, hierarchy.version, &hierarchy.controllers) else {
             let mount = hierarchy.mount.display();
             return Err(Error::new(format!("/proc/self/cgroup does not name the own cgroup of {mount}")));
         };
@@ -276,12 +288,12 @@ fn unescape(text: &str) -> String {
 }
 
 /// `4:memory:/path`, or `0::/path` for v2.
-fn own_cgroup<'a>(text: &'a str, hierarchy: &Hierarchy) -> Option<&'a str> {
+fn own_cgroup<'a>(text: &'a str, version: Version, names: &[String]) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
-        let same = match hierarchy.version {
-            Version::V1 => controllers.split(',').any(|c| hierarchy.controllers.iter().any(|h| h == c)),
+        let same = match version {
+            Version::V1 => controllers.split(',').any(|c| names.iter().any(|name| name == c)),
             Version::V2 => controllers.is_empty(),
         };
         same.then_some(path)

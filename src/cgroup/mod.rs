@@ -82,7 +82,7 @@ impl Cgroup {
 
     /// Whether it is there, or what is left of it.
     pub fn exists(&self) -> bool {
-        self.unit.is_some() || self.directories.iter().any(Directory::exists)
+        self.unit.is_some() || self.directories.iter().any(|it| it.exists() || it.is_out_of_sight())
     }
 
     /// Forgets what has become somebody else's: to be asked of a cgroup that was read from a file.
@@ -92,7 +92,7 @@ impl Cgroup {
             // One look at each: who lists many containers looks at thousands.
             let now = directory.inode.and_then(|_| directory.current_inode());
             anothers |= now.is_some() && now != directory.inode;
-            now == directory.inode
+            now == directory.inode || (now.is_none() && directory.is_out_of_sight())
         });
         // A unit is known by its directory: what systemd has at that place now is another of the same name.
         if anothers {
@@ -241,6 +241,7 @@ impl fmt::Display for Plan {
 }
 
 const DEVICES: &str = "linux.resources.devices";
+const MOUNT_ONE: &str = "mount -t cgroup2 cgroup2 /sys/fs/cgroup";
 
 /// Everything is refused here that can be, with nothing changed yet on the host, but for a cgroup that is in use: that may be
 /// one of the same id, which only who has the id can tell. An error: there is nothing to plan for.
@@ -280,7 +281,7 @@ fn lay_out(
     let may_do_without = rootless && linux.cgroups_path.is_empty() && unit.is_none();
     if host.is_empty() && !linux.cgroups_path.is_empty() {
         let path = &linux.cgroups_path;
-        return Err(Error::new(format!("linux.cgroupsPath {path:?}: no cgroup file system is mounted")));
+        return Err(Error::new(format!("linux.cgroupsPath {path:?}: no cgroup file system is mounted")).hint(MOUNT_ONE));
     }
     let directories = match &unit {
         Some(unit) => vec![host.unified_directory(&unit.cgroup)?],
@@ -309,7 +310,7 @@ fn lay_out(
         (Some(rules), None, Some(v2)) => devices = Some((v2.path.clone(), rules)),
         (Some(_), None, None) if rootless || resources.devices.is_empty() => {}
         (Some(_), None, None) => {
-            let error = Error::new(format!("{DEVICES}: no devices cgroup is mounted"));
+            let error = Error::new(format!("{DEVICES}: no devices cgroup is mounted")).hint(MOUNT_ONE);
             conflicts.note::<()>(DEVICES, Err(error));
         }
     }

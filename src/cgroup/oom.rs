@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::fs::OFlags;
 
-use super::{Cgroup, Version, file};
+use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
 
 /// The kernel's notice of each time.
@@ -19,6 +19,16 @@ pub struct OomWatch {
 }
 
 impl Cgroup {
+    /// How many of its processes have been killed for want of memory.
+    pub fn oom_kills(&self) -> u64 {
+        let file = |directory: &Directory| match directory.version {
+            Version::V1 => directory.path.join("memory.oom_control"),
+            Version::V2 => directory.path.join("memory.events"),
+        };
+        let mut texts = self.directories.iter().filter_map(|directory| file::read(&file(directory)).ok());
+        texts.find_map(|text| kills(&text)).unwrap_or_default()
+    }
+
     pub fn watch_oom(&self) -> Result<OomWatch> {
         let v1 =
             self.directories.iter().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == "memory"));
@@ -71,7 +81,11 @@ impl OomWatch {
         let mut text = [0; 512];
         let len = rustix::io::pread(&self.notice, &mut text, 0).at("read", path)?;
         let text = String::from_utf8_lossy(text.get(..len).unwrap_or_default());
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
-        Ok(count.unwrap_or_default())
+        Ok(kills(&text).unwrap_or_default())
     }
+}
+
+/// Of memory.events or memory.oom_control.
+fn kills(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

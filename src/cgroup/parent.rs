@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
-use super::create::{Made, inherit};
+use super::create::{Made, inherit, refused};
 use super::host::{Host, Place};
 use super::remove::remove_tree;
 use super::{Cgroup, Directory, Version};
@@ -79,7 +79,7 @@ impl Cgroup {
         let mut below = Cgroup::default();
         for directory in &self.directories {
             let path = directory.path.join(name);
-            made.mkdir(&path, &directory.mount).at("mkdir", &path)?;
+            made.mkdir(&path, &directory.mount).at("mkdir", &path).map_err(refused)?;
             if directory.is_v1_cpuset() {
                 for file in ["cpuset.cpus", "cpuset.mems"] {
                     inherit(&path, file, &directory.mount)?;

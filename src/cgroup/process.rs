@@ -10,9 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::thread::CapabilitySet;
 
+use super::create::refused;
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 
 /// Longer than any sane freeze takes, shorter than a caller's patience.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,13 +35,25 @@ impl Cgroup {
     pub fn entry(&self) -> Result<Entry> {
         let mut entry = Entry { v2: None, procs: Vec::new() };
         if self.is_unified() {
-            entry.v2 = self.directories.first().map(Directory::open).transpose()?;
+            entry.v2 = match self.directories.first().map(Directory::open).transpose() {
+                Ok(directory) => directory,
+                Err(error) => {
+                    self.refuse_out_of_sight()?;
+                    return Err(error);
+                }
+            };
             return Ok(entry);
         }
         for directory in &self.directories {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let procs = openat(directory.open()?, "cgroup.procs", flags, Mode::empty());
-            entry.procs.push(procs.at("open", directory.path.join("cgroup.procs"))?);
+            let opened = directory.open().and_then(|opened| {
+                let procs = openat(opened, "cgroup.procs", flags, Mode::empty());
+                procs.at("open", directory.path.join("cgroup.procs")).map_err(refused)
+            });
+            if opened.is_err() {
+                self.refuse_out_of_sight()?;
+            }
+            entry.procs.push(opened?);
         }
         Ok(entry)
     }
@@ -53,6 +68,7 @@ impl Cgroup {
 
     /// Of the container and of all cgroups that it made below its own. None if the cgroup is gone.
     pub fn pids(&self) -> Result<Vec<i32>> {
+        self.refuse_out_of_sight()?;
         let Some(main) = self.main() else { return Ok(Vec::new()) };
         file::pids_below(&main.path).at("read the processes of", &main.path)
     }
@@ -87,6 +103,7 @@ impl Cgroup {
 
     pub fn freeze(&self) -> Result<()> {
         let freezer = self.freezer()?;
+        freezer.refuse_out_of_sight()?;
         let frozen = match freezer.version {
             Version::V1 => freeze_v1(&freezer.path),
             Version::V2 => freeze_v2(&freezer.path),
@@ -95,17 +112,18 @@ impl Cgroup {
             // Half-frozen is worse than not: nobody would know.
             let _ = self.thaw();
         }
-        frozen.at("freeze", &freezer.path)
+        frozen.at("freeze", &freezer.path).map_err(refused)
     }
 
     pub fn thaw(&self) -> Result<()> {
         let freezer = self.freezer()?;
+        freezer.refuse_out_of_sight()?;
         let (name, value) = match freezer.version {
             Version::V1 => ("freezer.state", "THAWED"),
             Version::V2 => ("cgroup.freeze", "0"),
         };
         let path = freezer.path.join(name);
-        file::write(&path, value).at(&format!("write {value:?} to"), &path)
+        file::write(&path, value).at(&format!("write {value:?} to"), &path).map_err(refused)
     }
 
     /// Whether the cgroup itself was frozen; not when one above it is.
@@ -167,6 +185,7 @@ impl Cgroup {
 
     /// Sends a signal to every process of the container; with SIGKILL also to those that appear meanwhile.
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        self.refuse_out_of_sight()?;
         let kill = signal == Signal::KILL;
         if kill && self.kill_v2() {
             if self.is_unified() {
@@ -217,7 +236,11 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
         for (pid, fd) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
             match pidfd_send_signal(fd.as_fd(), signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
-                Err(errno) => return Err(errno).context(format!("send signal {} to {pid}", signal.as_raw())),
+                Err(errno) => {
+                    return Err(errno)
+                        .context(format!("send signal {} to {pid}", signal.as_raw()))
+                        .map_err(|error| privilege::needs(error, CapabilitySet::KILL));
+                }
             }
         }
     }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::create::refused;
 use super::process::wait_for_event;
 use super::{Cgroup, Directory, Version, file};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::log;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,6 +18,7 @@ const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
 impl Cgroup {
     /// One that is gone, or never came to be, is no error.
     pub fn remove(&self) -> Result<()> {
+        self.refuse_out_of_sight()?;
         if let Err(error) = self.stop_unit() {
             // What systemd does not remove, we do; it will notice.
             log::warn(&error.to_string());
@@ -25,6 +27,11 @@ impl Cgroup {
         // In all hierarchies, also if one of them fails.
         let results: Vec<Result<()>> = self.removable().map(|d| d.remove(deadline)).collect();
         results.into_iter().collect()
+    }
+
+    /// What cannot be seen cannot be killed or removed, and is not to be forgotten.
+    pub(super) fn refuse_out_of_sight(&self) -> Result<()> {
+        self.directories.iter().try_for_each(Directory::refuse_out_of_sight)
     }
 
     /// A unit's directory of which it is not known whose it is, systemd looks after.
@@ -55,6 +62,16 @@ impl Cgroup {
 }
 
 impl Directory {
+    pub(super) fn refuse_out_of_sight(&self) -> Result<()> {
+        if !self.is_out_of_sight() {
+            return Ok(());
+        }
+        let (path, mount) = (self.path.display(), self.mount.display());
+        Err(Error::new(format!("cgroup {path}: its hierarchy is not mounted on {mount}"))
+            .path(&self.path)
+            .hint("do this where it is, or mount it there"))
+    }
+
     fn remove(&self, deadline: Instant) -> Result<()> {
         let doubtful = Instant::now() + DOUBTFUL_TIMEOUT;
         let mut pause = Duration::from_micros(100);
@@ -75,7 +92,7 @@ impl Directory {
             if errno != Errno::BUSY || Instant::now() >= deadline {
                 let pids = file::pids_below(&self.path).unwrap_or_default();
                 let pids: Vec<String> = pids.iter().take(20).map(i32::to_string).collect();
-                let error = Err(errno).at("remove", &self.path);
+                let error = Err(errno).at("remove", &self.path).map_err(refused);
                 return if pids.is_empty() {
                     error
                 } else {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::create::refused;
 use super::file::Writer;
 use super::{Cgroup, Directory, Version, v1, v2};
 use crate::conflict::Conflicts;
@@ -227,7 +228,7 @@ impl Write {
             Errno::INVAL if matches!(self.file.as_str(), "cpu.shares" | "cpu.weight") && self.is_idle() => {
                 e.hint("the cgroup is idle, and has no weight: set cpu.idle to 0, too")
             }
-            _ => e,
+            _ => refused(e),
         })
     }
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::{Global, in_user_namespace, text, texts};
+use super::{Global, text, texts};
 use crate::error::{Context, Error, Kind, Result};
 use crate::pod::refuse_members;
+use crate::privilege::in_user_namespace;
 use crate::run::criu::options::{CgroupMode, Switches};
 use crate::run::criu::{self, Directories, dump};
 use crate::run::destroy;

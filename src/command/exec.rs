@@ -13,13 +13,14 @@ use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Kind, Result};
 use crate::plan::scheduling::Affinity;
 use crate::plan::{self, seccomp};
+use crate::privilege;
 use crate::run::console::Console;
 use crate::run::exec::Exec;
 use crate::run::handover::Handover;
 use crate::run::{Created, foreground};
 use crate::spec::config::{Capabilities, Process, Spec};
 use crate::state::{Identity, State, Status, document};
-use crate::{log, spec};
+use crate::{log, proc, spec};
 
 /// The code of a failure of our own: the codes below may be the process's.
 const FAILED: u8 = 255;
@@ -32,6 +33,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 fn exec(global: &Global, args: &ArgMatches) -> Result<u8> {
+    proc::check()?;
     let preserve = super::preserved(args, 0)?;
     let dir = global.root.join(super::id(args)?);
     let state = super::state_of(global, args)?;
@@ -111,7 +113,8 @@ fn let_go(
     detach: bool,
     pidfd_socket: Option<Handover>,
 ) -> Result<Option<SignalFd>> {
-    let signals = if detach { None } else { Some(SignalFd::all().context("block signals")?) };
+    let signals =
+        if detach { None } else { Some(SignalFd::all().context("block signals").map_err(privilege::forbidden)?) };
     pidfd_socket.map_or(Ok(()), |socket| socket.send("setns", created.pidfd.as_fd()))?;
     created.execute(None)?;
     created.process.write_file(text(args, "pid-file"))?;

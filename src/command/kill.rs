@@ -2,9 +2,11 @@
 
 use clap::ArgMatches;
 use rustix::process::Signal;
+use rustix::thread::CapabilitySet;
 
 use super::{Global, text};
 use crate::error::{Context, Error, Kind, Result};
+use crate::privilege;
 use crate::state::{State, Status};
 
 /// signal(7), with the names that kill(1) takes.
@@ -47,7 +49,9 @@ pub fn send(state: &State, signal: i32, all: bool) -> Result<()> {
     };
     match hilum_sys::signal::send(std::os::fd::AsFd::as_fd(&pidfd), signal) {
         Err(rustix::io::Errno::SRCH) => return Err(not_running()),
-        other => other.context(format!("send signal {signal} to process {}", process.pid))?,
+        other => other
+            .context(format!("send signal {signal} to process {}", process.pid))
+            .map_err(|error| privilege::needs(error, CapabilitySet::KILL))?,
     }
     if signal == KILL { state.cgroup.release_killed() } else { Ok(()) }
 }

@@ -30,14 +30,14 @@ mod version;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use clap::ArgMatches;
 
 use crate::cgroup::systemd::session_owner;
 use crate::error::{Context, Error, Result};
 use crate::pod::Pods;
-use crate::{cli, log, state as store};
+use crate::privilege::in_user_namespace;
+use crate::{cli, log, proc, state as store};
 
 /// What the options before the command say.
 pub struct Global {
@@ -80,6 +80,10 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
     }
     let global = global(matches)?;
     refuse_directory_of_pods(&global, matches)?;
+    // exec has an exit code of its own for it.
+    if !matches!(matches.subcommand_name(), Some("spec" | "features" | "exec")) {
+        proc::check()?;
+    }
     match matches.subcommand() {
         Some(("create", args)) => create::run(&global, args),
         Some(("run", args)) => run::run(&global, args),
@@ -212,17 +216,6 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         return Err(Error::new("--root: / is not a directory for state"));
     }
     Ok(Global { root, pods: Pods(pods), rootless, systemd })
-}
-
-/// The initial user namespace maps every id to itself (user_namespaces(7)).
-fn in_user_namespace() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
-            return false;
-        };
-        text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
-    })
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use bumpalo::Bump;
 use clap::ArgMatches;
 
-use super::{Global, Systemd, in_user_namespace, text};
+use super::{Global, Systemd, text};
 use crate::cgroup::{self, Driver, systemd};
 use crate::conflict::Conflicts;
 use crate::error::{Context, Result};
 use crate::plan::seccomp::{self, Filter};
 use crate::plan::{Plan, Request, SecurityModules, plan, rootfs};
 use crate::pod::{Flags, Membership};
+use crate::privilege::in_user_namespace;
 use crate::resctrl;
 use crate::run::{idmap, notify};
 use crate::spec::{self, Document, config::Spec};

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 
 use super::{Global, text, texts};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, NO_MORE_PROCESSES, Result};
 use crate::state::State;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -42,9 +42,13 @@ pub fn ask(options: &[String], pids: &[i32]) -> Result<(String, Vec<(i32, String
     let default = ["-ef".to_string()];
     let options = if options.is_empty() { &default } else { options };
     let output = Command::new("ps").args(options).stderr(Stdio::piped()).output().map_err(|e| {
-        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let kind = e.kind();
         let error = Error::from(e).context("run ps");
-        if missing { error.hint("install it (the package procps), or use --format json") } else { error }
+        match kind {
+            std::io::ErrorKind::NotFound => error.hint("install it (the package procps), or use --format json"),
+            std::io::ErrorKind::WouldBlock => error.hint(NO_MORE_PROCESSES),
+            _ => error,
+        }
     })?;
     if !output.status.success() {
         return Err(Error::new(String::from_utf8_lossy(&output.stderr).trim()).context("ps"));

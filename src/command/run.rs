@@ -6,6 +6,7 @@ use hilum_sys::signal::SignalFd;
 use super::creation::Made;
 use super::{Global, creation};
 use crate::error::{Context, Result};
+use crate::privilege;
 use crate::run::{destroy, foreground, notify, run_poststart};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -14,10 +15,12 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     // Before there is a process that a signal could be meant for.
     let signals = match detach {
         true => None,
-        false => Some(SignalFd::all().context("block signals")?),
+        false => Some(SignalFd::all().context("block signals").map_err(privilege::forbidden)?),
     };
     if !detach && !args.get_flag("no-subreaper") {
-        rustix::process::set_child_subreaper(rustix::process::getpid().into()).context("become a subreaper")?;
+        rustix::process::set_child_subreaper(rustix::process::getpid().into())
+            .context("become a subreaper")
+            .map_err(privilege::forbidden)?;
     }
     let mut made = creation::make(global, args, preserved, detach, false)?;
     let executed = execute(&mut made, args).and_then(|()| run_poststart(&made.state));

@@ -17,8 +17,10 @@ pub fn run(args: &ArgMatches) -> Result<u8> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(Error::new("File config.json exists. Remove it first").path(path));
         }
-        other => other.at("create", &path)?,
+        other => other.at("create", &path).map_err(Error::on_disk)?,
     };
-    file.write_all(example(args.get_flag("rootless")).as_bytes()).at("write", &path)?;
+    let written = file.write_all(example(args.get_flag("rootless")).as_bytes());
+    // Half of one would be in the way of the next attempt.
+    written.inspect_err(|_| drop(std::fs::remove_file(&path))).at("write", &path).map_err(Error::on_disk)?;
     Ok(0)
 }

@@ -22,6 +22,9 @@ pub use walk::main;
 
 use core::ffi::CStr;
 
+/// What the process is called until it executes.
+pub const NAME: &CStr = c"hilum:init";
+
 /// Makes what is missing of a mount point in a root file system in which nothing is mounted: for a restore, in which
 /// another program does the mounting.
 pub fn make_mount_point(rootfs: &CStr, path: &CStr, directory: bool) -> rustix::io::Result<()> {

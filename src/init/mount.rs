@@ -300,7 +300,8 @@ impl Masks {
 
 /// The host's /dev/null, and nothing that an image put in its place (CVE-2025-31133).
 fn host_null() -> Result<OwnedFd> {
-    let null = open(c"/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let null = open(c"/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .during("open the host's /dev/null")?;
     let stat = fstat(&null)?;
     let is_null =
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == rustix::fs::makedev(1, 3);

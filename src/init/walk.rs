@@ -53,7 +53,7 @@ pub fn main(plan: &CStr) -> i32 {
         masks: mount::Masks::default(),
         parent: device::Parent::default(),
     };
-    let _ = rustix::thread::set_name(c"hilum:init");
+    let _ = rustix::thread::set_name(crate::NAME);
     // What the steps make has the modes that they name; the user's umask comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
     let (mut rest, mut index) = (steps, 0);

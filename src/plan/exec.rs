@@ -8,11 +8,13 @@ use hilum_init::step::Step;
 use hilum_sys::namespace::Kind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::thread::CapabilitySet;
 
 use super::process::{self, Subject};
 use super::seccomp::Filter;
 use super::{Builder, Plan, SecurityModules, memory_limit, passwd};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use crate::privilege;
 use crate::proc::Namespace;
 use crate::spec::config::{Process, Spec};
 
@@ -97,7 +99,8 @@ fn joined(pid: i32) -> Result<u32> {
     for kind in Kind::ALL {
         // A kernel without this kind has it nowhere.
         let Ok(own) = Namespace::own(kind) else { continue };
-        if Namespace::of_process(&pid.to_string(), kind)? != own {
+        let its = Namespace::of_process(&pid.to_string(), kind);
+        if its.map_err(|error| privilege::needs(error, CapabilitySet::SYS_PTRACE))? != own {
             kinds |= kind.flag();
         }
     }

@@ -6,12 +6,15 @@ use std::path::Path;
 use hilum_init::step::{Attr, Bind, Mount, Source, Step, Str, Strs};
 use hilum_sys::namespace::Kind;
 use rustix::fs::{access, statfs};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::idmapped::{self, Idmap};
 use super::namespace::Namespaces;
 use super::options::{self, Options};
 use super::{Builder, Request, cgroup_mount};
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 use crate::spec::config;
 
 /// The files of /proc that something may be bound on (lxcfs does): all else in there is the kernel's to say
@@ -260,6 +263,13 @@ pub fn take_along(path: Str<'_>, recursive: bool, property: &str) -> Result<Owne
     hilum_sys::mount::clone_tree(rustix::fs::CWD, path.0, recursive)
         .map_err(Error::from)
         .context(format!("{property}: open {}", path.0.to_string_lossy()))
+        .map_err(|error| match error.detail().errno {
+            // The kernel counts what is copied as a mount namespace of its own.
+            Some(Errno::NOSPC) => {
+                error.hint("a limit of /proc/sys/user/max_mnt_namespaces or /proc/sys/fs/mount-max is reached")
+            }
+            _ => privilege::needs(error, CapabilitySet::SYS_ADMIN),
+        })
 }
 
 fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -> Result<()> {

@@ -41,7 +41,7 @@ pub fn pin(pod: &Path, kinds: impl Iterator<Item = Kind>, pid: i32) -> Result<Ve
     let mut pinned = Vec::new();
     for kind in kinds {
         let target = path(pod, kind);
-        fs::File::create_new(&target).at("create", &target)?;
+        fs::File::create_new(&target).at("create", &target).map_err(Error::on_disk)?;
         let source = format!("/proc/{pid}/ns/{}", kind.proc_name());
         mount_bind(&source, &target).at(&format!("mount {source} on"), &target).map_err(rights)?;
         let inode = fs::metadata(&target).at("stat", &target)?.ino();
@@ -58,7 +58,7 @@ pub fn mount_shm(pod: &Path, size: u64) -> Result<()> {
     mount("shm", &target, "tmpfs", flags, options.as_c_str()).at("mount a tmpfs on", &target).map_err(rights)
 }
 
-/// Root of a user namespace may not mount in a mount namespace that somebody else made.
+/// Without CAP_SYS_ADMIN, or as root of a user namespace in a mount namespace that somebody else made.
 fn rights(error: Error) -> Error {
     match error.detail().errno {
         Some(Errno::PERM | Errno::ACCESS) => error.hint(WAY_OUT),
@@ -77,7 +77,7 @@ pub fn unmount_all(pod: &Path) -> Result<()> {
         // Several may be mounted one over the other. To ask for what is not mounted is an error of its own for those who
         // have not the right.
         while fs::symlink_metadata(&target).is_ok_and(|stat| stat.dev() != own) {
-            unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).at("unmount", &target)?;
+            unmount(&target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).at("unmount", &target).map_err(rights)?;
         }
     }
     Ok(())
@@ -85,7 +85,8 @@ pub fn unmount_all(pod: &Path) -> Result<()> {
 
 pub fn prepare(pod: &Path) -> Result<()> {
     for (name, mode) in [(NS, 0o755), (CONTAINERS, 0o755), (ROOT, 0o755), (PRIVATE, 0o700), (SHM, 0o755)] {
-        fs::DirBuilder::new().mode(mode).create(pod.join(name)).at("create", pod.join(name))?;
+        let made = fs::DirBuilder::new().mode(mode).create(pod.join(name));
+        made.at("create", pod.join(name)).map_err(Error::on_disk)?;
     }
     Ok(())
 }

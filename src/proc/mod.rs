@@ -5,10 +5,21 @@ mod namespace;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use namespace::Namespace;
+use rustix::fs::{PROC_SUPER_MAGIC, statfs};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::error::{Context, Error, Result};
 
 /// The unit of times in /proc, the same on every architecture that hilum is built for (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
+
+/// Without it every process would seem to have ended.
+pub fn check() -> Result<()> {
+    match statfs("/proc").at("statfs", "/proc")?.f_type == PROC_SUPER_MAGIC {
+        true => Ok(()),
+        false => Err(Error::new("/proc on this host is not a procfs").path("/proc").hint("mount -t proc proc /proc")),
+    }
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stat {

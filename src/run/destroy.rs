@@ -4,9 +4,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+use rustix::thread::CapabilitySet;
 
 use super::run_poststop;
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 use crate::resctrl::Groups;
 use crate::state::{Container, State};
 
@@ -31,7 +33,9 @@ pub fn destroy(container: Container, state: &State) -> Result<()> {
 fn end_process(state: &State) -> Result<()> {
     let Some(process) = &state.process else { return Ok(()) };
     let Some(pidfd) = process.open()? else { return Ok(()) };
-    hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill process {}", process.pid))?;
+    hilum_sys::signal::send(pidfd.as_fd(), 9)
+        .context(format!("kill process {}", process.pid))
+        .map_err(|error| privilege::needs(error, CapabilitySet::KILL))?;
     state.cgroup.release_killed()?;
     await_end(process.pid, &pidfd)
 }

@@ -4,13 +4,14 @@ use hilum_init::step::{Scheduler, Step, Str};
 use hilum_sys::namespace::Kind;
 use rustix::io::Errno;
 use rustix::process::WaitIdStatus;
+use rustix::thread::CapabilitySet;
 
-use crate::error::{Error, errno_text};
+use crate::cgroup::Cgroup;
+use crate::error::{Error, NO_MORE_PROCESSES, errno_text};
 use crate::plan::scheduling::{DEADLINE, FIFO, ISO, RR};
 use crate::plan::{Plan, describe};
+use crate::privilege;
 use crate::state::StepNames;
-
-const OLD_KERNEL: &str = "hilum needs Linux 5.10 or newer";
 
 /// The errno of a step, with what the step was doing, on which path, and what helps.
 pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
@@ -31,8 +32,48 @@ pub fn step(step: Option<&Step<'_>>, errno: Errno, detail: &str) -> Error {
     }
     match hint(step, errno) {
         Some(hint) => error.hint(hint),
-        None => error,
+        None => match capabilities(step) {
+            Some(needed) => privilege::needs(error.on_disk(), needed),
+            None => error.on_disk(),
+        },
     }
+}
+
+/// What a process must have to do the step.
+fn capabilities(step: &Step<'_>) -> Option<CapabilitySet> {
+    Some(match step {
+        Step::Join { .. } | Step::Chroot | Step::EnterRoot { .. } => {
+            CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_CHROOT
+        }
+        Step::LoopbackUp => CapabilitySet::NET_ADMIN,
+        Step::Node { .. } => CapabilitySet::MKNOD,
+        Step::BoundingSet { .. } => CapabilitySet::SETPCAP,
+        Step::User { .. } | Step::BecomeRoot => CapabilitySet::SETUID | CapabilitySet::SETGID,
+        Step::EnterCgroup | Step::Directory { .. } | Step::Symlink { .. } => CapabilitySet::DAC_OVERRIDE,
+        Step::Unshare { .. }
+        | Step::UnshareMounts { .. }
+        | Step::Fork { .. }
+        | Step::Propagation { .. }
+        | Step::PrivateParent { .. }
+        | Step::OpenRoot { .. }
+        | Step::AttachRoot { .. }
+        | Step::Mount(_)
+        | Step::Bind(_)
+        | Step::Remount { .. }
+        | Step::Mask { .. }
+        | Step::ReadonlyPath { .. }
+        | Step::ReadonlyRoot
+        | Step::Pivot { .. }
+        | Step::MoveRoot
+        | Step::RootPropagation { .. }
+        | Step::Hostname { .. }
+        | Step::Domainname { .. } => CapabilitySet::SYS_ADMIN,
+        // Of these, no capability is missing.
+        Step::Capabilities(_) | Step::SessionKeyring { .. } | Step::Seccomp { .. } | Step::NoNewPrivileges => {
+            CapabilitySet::empty()
+        }
+        _ => return None,
+    })
 }
 
 /// Callers look for these texts, and choose the exit code of `docker run` by them: in lower case, as runc writes them.
@@ -95,7 +136,6 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
             Some("this kernel was built without NUMA: remove linux.memoryPolicy")
         }
         (Step::Mount(_), Errno::NODEV) => Some("this kernel does not know the file system (see /proc/filesystems)"),
-        (Step::Node { .. }, Errno::PERM) => Some("making a device needs CAP_MKNOD"),
         (Step::Pivot { .. }, Errno::INVAL) => Some("where / is an initramfs, pivot_root cannot work: use --no-pivot"),
         (Step::SessionKeyring { .. }, Errno::DQUOT) => {
             Some("the keyring quota of this user is used up (/proc/sys/kernel/keys/maxkeys), or use --no-new-keyring")
@@ -107,7 +147,6 @@ fn hint(step: &Step<'_>, errno: Errno) -> Option<&'static str> {
         (Step::Unshare { .. } | Step::UnshareMounts { .. } | Step::Fork { .. }, Errno::NOSPC) => {
             Some("a limit of /proc/sys/user/max_*_namespaces is reached")
         }
-        (_, Errno::NOSYS) => Some(OLD_KERNEL),
         _ => None,
     }
 }
@@ -154,6 +193,18 @@ fn with_hint(error: Error, errno: Errno) -> Error {
     }
 }
 
+/// The same failure, if it is one of memory: the kernel kills with no word to anybody, or says ENOMEM.
+pub fn for_want_of_memory(error: Error, plan: &Plan<'_>, cgroup: &Cgroup) -> Error {
+    let killed = || error.detail().errno.is_none() && cgroup.oom_kills() > 0;
+    match plan.memory_limit {
+        Some(limit) if error.detail().errno == Some(Errno::NOMEM) || killed() => {
+            error.hint(format!("the memory limit of {limit} bytes is too small for the container's init"))
+        }
+        None if killed() => error.hint("the memory limit of a cgroup above the container's is too small for its init"),
+        _ => error,
+    }
+}
+
 /// The clone itself, or the execution of the init program, failed.
 pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
     let names: Vec<_> =
@@ -165,11 +216,11 @@ pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
             Some(missing) => error.hint(format!("this kernel has no {missing} namespaces")),
             None => error,
         },
-        Errno::NOSYS => error.hint(OLD_KERNEL),
+        Errno::PERM if rustix::process::geteuid().is_root() => privilege::needs(error, CapabilitySet::SYS_ADMIN),
         Errno::PERM => error.hint("only root may do this without a user namespace in linux.namespaces"),
         Errno::NOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
         Errno::NOMEM if plan.memory_limit.is_some() => error.hint("the memory limit of the container is too small"),
-        Errno::AGAIN => error.hint("the limit on processes (RLIMIT_NPROC or pids.max) is reached"),
+        Errno::AGAIN => error.hint(NO_MORE_PROCESSES),
         _ => error,
     }
 }

@@ -10,6 +10,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 
 /// The init program, as build.rs made it: static, and a hundredth of the size of a container runtime.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hilum-init"));
@@ -64,7 +65,7 @@ fn memfd(name: &str, flag: MemfdFlags) -> Result<OwnedFd> {
         Err(Errno::ACCESS) => Err(Error::from(Errno::ACCESS)
             .context("memfd_create")
             .hint("the sysctl vm.memfd_noexec is 2 and forbids programs in memory: set it to 0 or 1")),
-        other => other.context("memfd_create"),
+        other => other.context("memfd_create").map_err(privilege::forbidden),
     }
 }
 

@@ -137,7 +137,7 @@ impl Creation<'_> {
             }
             Err(error) => {
                 child.kill();
-                Err(error)
+                Err(failure::for_want_of_memory(error, self.plan, &self.cgroup.cgroup))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::state::{START_SOCKET, State, Status, StepNames};
 pub fn listen_in(dir: &Path) -> Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let (address, _dir) = address_in(dir)?;
-    bind(&socket, &address).at("bind", dir.join(START_SOCKET))?;
+    bind(&socket, &address).at("bind", dir.join(START_SOCKET)).map_err(Error::on_disk)?;
     listen(&socket, 16).at("listen at", dir.join(START_SOCKET))?;
     Ok(socket)
 }

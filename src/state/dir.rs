@@ -18,10 +18,8 @@ const DOCUMENT: &str = "config.json";
 
 /// Makes the root directory, for the runtime's user only.
 pub fn prepare_root(root: &Path) -> Result<()> {
-    match fs::DirBuilder::new().recursive(true).mode(0o711).create(root) {
-        Ok(()) => Ok(()),
-        Err(e) => Err(e).at("create the state directory", root),
-    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(root);
+    made.at("create the state directory", root).map_err(Error::on_disk)
 }
 
 /// A container's directory, locked until this is dropped.

@@ -48,7 +48,7 @@ impl Locked {
                     true => continue,
                     false => return Ok(None),
                 },
-                Err(e) => return Err(e).at("create", path),
+                Err(e) => return Err(e).at("create", path).map_err(Error::on_disk),
             }
             let made = Self::open(path.into(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(path)))?;
             // In the moment before it was locked, another command may have taken it for a leftover.
@@ -124,6 +124,7 @@ impl Locked {
             other => other,
         }
         .at("remove", &self.path)
+        .map_err(Error::on_disk)
     }
 
     /// Whoever held the lock may have removed the directory.
@@ -213,7 +214,7 @@ pub fn write_aside(path: &Path, text: &[u8], mode: u32) -> Result<()> {
         .open(&aside)
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&aside, path));
-    written.inspect_err(|_| drop(fs::remove_file(&aside))).at("write", path)
+    written.inspect_err(|_| drop(fs::remove_file(&aside))).at("write", path).map_err(Error::on_disk)
 }
 
 fn aside(path: &Path) -> PathBuf {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::write_aside;
 use crate::error::{Context, Error, Result};
+use crate::privilege;
 use crate::proc::Stat;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,8 @@ impl Identity {
             Ok(pidfd) => Ok(self.is_alive()?.then_some(pidfd)),
             // EINVAL (not in the newest kernels): the number lives on as that of a session, but its process does not.
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
-            Err(errno) => Err(Error::from(errno).context(format!("pidfd_open {}", self.pid))),
+            Err(_) if !self.is_alive()? => Ok(None),
+            Err(errno) => Err(privilege::forbidden(Error::from(errno).context(format!("pidfd_open {}", self.pid)))),
         }
     }
 }
@@ -94,8 +96,14 @@ impl InitProgram {
     pub fn is_run_by(&self, process: &Identity) -> Result<Option<bool>> {
         match rustix::fs::stat(format!("/proc/{}/exe", process.pid)) {
             Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino) == (self.dev, self.ino))),
-            // Hidden from a runtime that is not root (PR_SET_DUMPABLE): the user's program would not be.
-            Err(Errno::ACCESS | Errno::PERM) => Ok(Some(true)),
+            // Hidden from a runtime that is not root (PR_SET_DUMPABLE), as the user's program may be from one without
+            // CAP_SYS_PTRACE. It gives up its name when it executes.
+            Err(Errno::ACCESS | Errno::PERM) => {
+                let stat = read(process.pid, "stat")?;
+                Ok(stat
+                    .and_then(|text| Stat::parse(&text))
+                    .map(|stat| stat.comm.as_bytes() == hilum_init::NAME.to_bytes()))
+            }
             Err(Errno::NOENT | Errno::SRCH) => Ok(None),
             Err(errno) => Err(Error::from(errno).context(format!("read /proc/{}/exe", process.pid))),
         }

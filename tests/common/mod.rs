@@ -54,7 +54,8 @@ impl Container {
         let dir = tempfile::Builder::new().prefix("hilum-test-").tempdir().unwrap();
         // A root user of a user namespace must get through to the bundle.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let id = format!("ht{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        // No other's id begins so: what is left of this one is found by it.
+        let id = format!("ht{}-{}t", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
         let c = Container {
             dir,
             id,
@@ -138,6 +139,12 @@ impl Container {
         self.root.clone().unwrap_or_else(|| self.dir().join("state"))
     }
 
+    /// With its state in this directory.
+    pub fn kept_in(mut self, root: &Path) -> Container {
+        self.root = Some(root.into());
+        self
+    }
+
     /// With the state directory of another one.
     pub fn under(mut self, other: &Container) -> Container {
         self.root = Some(other.root());
@@ -161,7 +168,14 @@ impl Container {
 
     /// The program under test with `--root` and `args`, in the bundle.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.host.command(&program());
+        self.command_behind(&[], args)
+    }
+
+    /// The same, started by another command.
+    pub fn command_behind(&self, prefix: &[String], args: &[&str]) -> Command {
+        let words: Vec<PathBuf> = prefix.iter().map(PathBuf::from).chain([program()]).collect();
+        let mut command = self.host.command(&words[0]);
+        command.args(&words[1..]);
         command.arg("--root").arg(self.root()).args(&self.globals).args(args).current_dir(self.bundle());
         command
     }

@@ -6,9 +6,9 @@ mod value;
 
 use rustix::io::Errno;
 
-use super::Cgroup;
 use super::file::Writer;
 use super::resources::{self, Write};
+use super::{Cgroup, Directory};
 use crate::conflict::Conflicts;
 use crate::error::{Error, Result};
 use crate::log;
@@ -35,6 +35,8 @@ pub struct Done<'c>(Vec<(&'c Cgroup, Write)>);
 impl<'c> Update<'c> {
     pub fn new(cgroup: &'c Cgroup, whose: impl Into<String>, resources: &Resources) -> Result<Self> {
         let mut writes = Conflicts::none(|conflicts| resources::writes(cgroup, resources, conflicts))?;
+        let changed = |directory: &&Directory| writes.iter().any(|write| write.directory == directory.path);
+        cgroup.directories.iter().filter(changed).try_for_each(Directory::refuse_out_of_sight)?;
         if let Some(unit) = &cgroup.unit {
             unit.round(&mut writes)?;
         }

@@ -1,0 +1,40 @@
+//! What hilum itself may do, and who it is that forbids something: the kernel says no more than EPERM.
+
+use std::sync::OnceLock;
+
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::error::Error;
+
+/// Says what is missing, if it failed because hilum may not do what takes these capabilities.
+pub fn needs(error: Error, needed: CapabilitySet) -> Error {
+    let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let missing: Vec<_> = needed.difference(held).iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+    match error.detail().errno {
+        Some(Errno::PERM | Errno::ACCESS) if !missing.is_empty() => {
+            error.hint(format!("hilum lacks {}, which this needs", missing.join(" and ")))
+        }
+        Some(Errno::PERM) if in_user_namespace() => {
+            error.hint("hilum runs in a user namespace, where the kernel allows less")
+        }
+        Some(Errno::PERM) => error.hint("a seccomp filter, a security module or the owner of a namespace forbids it"),
+        _ => error,
+    }
+}
+
+/// The same of what takes no capability.
+pub fn forbidden(error: Error) -> Error {
+    needs(error, CapabilitySet::empty())
+}
+
+/// The initial user namespace maps every id to itself (user_namespaces(7)).
+pub fn in_user_namespace() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
+            return false;
+        };
+        text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+    })
+}
