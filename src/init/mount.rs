@@ -23,7 +23,7 @@ const MS_SLAVE: u32 = 1 << 19;
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A new file system on the target.
-pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
+pub(crate) fn mount(root: &mut Root, it: &Mount<'_>) -> Result<()> {
     let fs = fsopen(it.fs.0, FsOpenFlags::FSOPEN_CLOEXEC).during("fsopen")?;
     if !it.source.0.is_empty() {
         fsconfig_set_string(fs.as_fd(), c"source", it.source.0).map_err(|errno| explained(&fs, errno))?;
@@ -48,7 +48,8 @@ pub(crate) fn mount(root: &Root, it: &Mount<'_>) -> Result<()> {
     if later != 0 {
         set_attr(mount.as_fd(), &MountAttr { set: later, ..MountAttr::default() })?;
     }
-    set_propagation(mount.as_fd(), it.propagation)
+    set_propagation(mount.as_fd(), it.propagation)?;
+    root.has_mounted(it.target.0, mount.as_fd())
 }
 
 /// A tmpfs over a directory of the image has its mode, unless config.json says another: as runc has it, and images rely
@@ -91,7 +92,7 @@ fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
 }
 
 /// A copy of what is mounted elsewhere, on the target.
-pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
+pub(crate) fn bind(root: &mut Root, it: &Bind<'_>) -> Result<()> {
     let made;
     let (tree, directory) = match it.source {
         Source::Tree { fd, directory, .. } => (hilum_sys::process::borrow(fd), directory),
@@ -127,7 +128,8 @@ pub(crate) fn bind(root: &Root, it: &Bind<'_>) -> Result<()> {
         // nothing goes back.
         set_propagation(tree, MS_SLAVE | MS_REC)?;
     }
-    set_propagation(tree, it.propagation)
+    set_propagation(tree, it.propagation)?;
+    root.has_mounted(it.target.0, tree)
 }
 
 fn set_tree_attr(tree: BorrowedFd<'_>, attr: Attr) -> Result<()> {
@@ -253,7 +255,7 @@ pub(crate) fn private_parent(path: &CStr) -> Result<()> {
 
 /// What is there, bound on itself and read-only.
 pub(crate) fn readonly_path(root: &Root, path: &CStr) -> Result<()> {
-    let target = match root.find(path, OFlags::PATH, false) {
+    let target = match root.find_covered(path) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         other => other?,
     };
@@ -273,7 +275,7 @@ pub(crate) struct Masks {
 
 impl Masks {
     pub(crate) fn cover(&mut self, root: &Root, path: &CStr) -> Result<()> {
-        let target = match root.find(path, OFlags::PATH, false) {
+        let target = match root.find_covered(path) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             other => other?,
         };

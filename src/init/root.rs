@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, readlinkat_raw, statat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
 
 use crate::fail::{During, Fail, Result};
@@ -20,7 +20,14 @@ const PATH_ROOM: usize = 4096;
 /// How many symbolic links the kernel follows in one path; the same bound here.
 const MAX_LINKS: usize = 40;
 
-pub(crate) struct Root(OwnedFd);
+/// What the kernel shows of itself: below these are most masked and read-only paths.
+const VIEWS: [&CStr; 2] = [c"/proc", c"/sys"];
+
+pub(crate) struct Root {
+    dir: OwnedFd,
+    /// What has been mounted on each of `VIEWS`.
+    views: [Option<OwnedFd>; 2],
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaf {
@@ -29,36 +36,58 @@ pub(crate) enum Leaf {
 }
 
 impl Root {
+    fn of(dir: OwnedFd) -> Self {
+        Self { dir, views: [None, None] }
+    }
+
     /// The root file system as a mount of its own, at its own place (pivot_root(2) wants a mount point).
     pub(crate) fn mount(path: &CStr, recursive: bool) -> Result<Self> {
         let tree = clone_tree(CWD, path, recursive)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         move_mount(tree.as_fd(), c"", CWD, path, flags)?;
-        Ok(Self(tree))
+        Ok(Self::of(tree))
     }
 
     pub(crate) fn attach(tree: Fd) -> Result<Self> {
         let tree = hilum_sys::process::adopt(tree)?;
         move_mount(tree.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-        Ok(Self(tree))
+        Ok(Self::of(tree))
     }
 
     pub(crate) fn open(path: &CStr) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        Ok(Self::of(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
     /// What `path` is in the container; `no_symlinks` where a link on the way would be an attack.
     pub(crate) fn find(&self, path: &CStr, flags: OFlags, no_symlinks: bool) -> rustix::io::Result<OwnedFd> {
         let links = if no_symlinks { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::NO_MAGICLINKS };
-        let flags = flags | OFlags::CLOEXEC;
-        loop {
-            // EAGAIN: something on the way was renamed meanwhile, and the kernel cannot tell that `..` stayed inside.
-            match openat2(self.0.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT | links) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
+        resolve(self.dir.as_fd(), path, flags, links)
+    }
+
+    /// To be called for each mount: its target, and itself, attached.
+    pub(crate) fn has_mounted(&mut self, target: &CStr, mount: BorrowedFd<'_>) -> Result<()> {
+        for (view, kept) in VIEWS.iter().zip(&mut self.views) {
+            if target == *view {
+                *kept = Some(fcntl_dupfd_cloexec(mount, 3)?);
             }
         }
+        Ok(())
+    }
+
+    /// What a path that is to be masked or made read-only is. Below /proc and /sys it is looked for in what was mounted there: if
+    /// somebody else can write to the image, the name may lead elsewhere by now, where there is nothing to hide
+    /// (CVE-2023-27561).
+    pub(crate) fn find_covered(&self, path: &CStr) -> rustix::io::Result<OwnedFd> {
+        for (view, kept) in VIEWS.iter().zip(&self.views) {
+            let below = path.to_bytes_with_nul().strip_prefix(view.to_bytes()).and_then(|it| it.strip_prefix(b"/"));
+            let below = below.filter(|below| below.len() > 1); // there is a NUL
+            if let (Some(below), Some(mount)) = (below, kept) {
+                let below = CStr::from_bytes_with_nul(below).map_err(|_| Errno::INVAL)?;
+                return resolve(mount.as_fd(), below, OFlags::PATH, ResolveFlags::NO_MAGICLINKS);
+            }
+        }
+        self.find(path, OFlags::PATH, false)
     }
 
     pub(crate) fn directory(&self, path: &CStr, no_symlinks: bool) -> Result<OwnedFd> {
@@ -123,13 +152,13 @@ impl Root {
     }
 
     pub(crate) fn make_readonly(&self) -> Result<()> {
-        set_attr(self.0.as_fd(), &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
+        set_attr(self.dir.as_fd(), &MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() })
     }
 
     /// pivot_root(2), NOTES: with `.` for both, the old root ends up on top of the new one, and goes with one umount.
     pub(crate) fn pivot(&self, shared: bool) -> Result<()> {
         let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::process::fchdir(self.0.as_fd())?;
+        rustix::process::fchdir(self.dir.as_fd())?;
         rustix::process::pivot_root(c".", c".")?;
         rustix::process::fchdir(old.as_fd())?;
         if shared {
@@ -143,14 +172,24 @@ impl Root {
 
     /// Where pivot_root cannot work (the host's root is an initramfs).
     pub(crate) fn move_over(&self) -> Result<()> {
-        rustix::process::fchdir(self.0.as_fd())?;
+        rustix::process::fchdir(self.dir.as_fd())?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(self.0.as_fd(), c"", CWD, c"/", flags)?;
+        move_mount(self.dir.as_fd(), c"", CWD, c"/", flags)?;
         self.chroot()
     }
 
     pub(crate) fn chroot(&self) -> Result<()> {
-        enter(self.0.as_fd())
+        enter(self.dir.as_fd())
+    }
+}
+
+fn resolve(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, links: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    loop {
+        // EAGAIN: something on the way was renamed meanwhile, and the kernel cannot tell that `..` stayed inside.
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | links) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
     }
 }
 

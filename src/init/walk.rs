@@ -106,6 +106,12 @@ impl<'a> Walk<'a> {
             }
             Step::NotDumpable => process::hide()?,
             Step::Wait(Point::Seccomp) => self.seccomp = Some(ask(self.channel.as_fd(), Point::Seccomp)?),
+            Step::Wait(Point::Ready) => {
+                // A created container may wait for long, and one that shares its pid namespace and has CAP_SYS_PTRACE can
+                // look at what is open here.
+                self.close_all_but(self.header.start)?;
+                drop(ask(self.channel.as_fd(), Point::Ready).during("the runtime is gone")?);
+            }
             Step::Wait(point) => drop(ask(self.channel.as_fd(), point).during("the runtime is gone")?),
             Step::SessionKeyring { name, label } => {
                 if let Some(label) = label {
@@ -122,11 +128,11 @@ impl<'a> Walk<'a> {
             Step::OpenRootInPlace { path } => self.root = Some(Root::open(path.0)?),
             Step::Mount(it) => {
                 self.parent = device::Parent::default(); // it may be covered by this
-                mount::mount(self.root()?, &it)?;
+                mount::mount(self.root_mut()?, &it)?;
             }
             Step::Bind(it) => {
                 self.parent = device::Parent::default();
-                mount::bind(self.root()?, &it)?;
+                mount::bind(self.root_mut()?, &it)?;
             }
             Step::Remount { target, attr, recursive, propagation } => {
                 mount::remount(self.root()?, target.0, attr, recursive, propagation)?;
@@ -187,7 +193,7 @@ impl<'a> Walk<'a> {
             Step::FindProgram { candidates, .. } => self.program = Some(process::find_program(candidates)?),
             Step::AwaitStart => self.await_start(sys_process::borrow(self.header.start))?,
             Step::Exec { args, env, seccomp } => {
-                self.close_all_but_channel()?;
+                self.close_all_but(-1)?;
                 tell(self.channel.as_fd(), Message::Executing)?;
                 let program = self.program.ok_or(Errno::NOENT)?;
                 if let Some(flags) = seccomp {
@@ -209,6 +215,10 @@ impl<'a> Walk<'a> {
 
     fn root(&self) -> Result<&Root> {
         self.root.as_ref().ok_or(Fail::new(Errno::BADF, "no root file system is open"))
+    }
+
+    fn root_mut(&mut self) -> Result<&mut Root> {
+        self.root.as_mut().ok_or(Fail::new(Errno::BADF, "no root file system is open"))
     }
 
     fn place(&mut self, path: &'a CStr) -> Result<device::Place<'_, 'a>> {
@@ -274,16 +284,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Close-on-exec is not enough: until the program is found, `/proc/self/fd/N/…` as its path would still reach them
-    /// (CVE-2024-21626).
-    fn close_all_but_channel(&self) -> Result<()> {
+    /// Close-on-exec is not enough: until the program is executed, `/proc/self/fd/N/…` as its path would still reach them
+    /// (CVE-2024-21626). What stays is the channel, and where `start` will knock, if that is still to come (or -1).
+    fn close_all_but(&self, start: i32) -> Result<()> {
         use rustix::fd::AsRawFd;
-        let first = 3 + self.header.preserve;
-        let channel = self.channel.as_raw_fd() as u32;
-        if channel > first {
-            sys_process::close_range(first, channel - 1)?;
+        let channel = self.channel.as_raw_fd();
+        let mut first = 3 + self.header.preserve;
+        for kept in [channel.min(start), channel.max(start)] {
+            let Ok(kept) = u32::try_from(kept) else { continue };
+            if kept > first {
+                sys_process::close_range(first, kept - 1)?;
+            }
+            first = first.max(kept + 1);
         }
-        sys_process::close_range(channel + 1, u32::MAX)?;
+        sys_process::close_range(first, u32::MAX)?;
         Ok(())
     }
 }

@@ -105,6 +105,10 @@ pub fn plan<'a>(
                 no_symlinks: true,
             });
             b.push(step);
+            // A sysfs of its own would show nothing there. The host's are mounts of their own and may be written to: a
+            // user's by that user, in a container without a cgroup mount, too (CVE-2023-25809).
+            let path = b.text(format!("{target}/fs/cgroup"), &property("destination"))?;
+            b.push(Step::Mask { path });
             return Ok(());
         }
         (fs, Some(kind)) if !ns.owned_by_container(kind) => {
@@ -228,7 +232,8 @@ fn bind_mount(
         attr: options.attr,
         recursive_attr: options.recursive_attr,
         propagation: options.propagation,
-        no_symlinks: false,
+        // As a new mount there: what is masked and read-only below it is found by that name.
+        no_symlinks: matches!(target, "/proc" | "/sys" | "/dev"),
     });
     b.push(step);
     Ok(())

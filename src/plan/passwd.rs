@@ -1,20 +1,22 @@
 //! HOME, from the container's own /etc/passwd, for a process whose environment has none.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
 use crate::spec::config::Mount;
 
 /// More than this of the file is not read: it is the image's.
 const ROOM: usize = 1 << 20;
+/// What is longer is no path, and might be more than execve(2) takes.
+const PATH_MAX: usize = 4096;
 
 /// The home directory of the user, if the file knows one.
 pub fn home(rootfs: &Path, mounts: &[Mount], bundle: &Path, uid: u32) -> Option<String> {
     let bound: Option<PathBuf> =
         mounts.iter().rev().find(|mount| mount.destination == "/etc/passwd").map(|mount| bundle.join(&mount.source));
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match bound {
         Some(path) => open(path, flags, Mode::empty()).ok()?,
         None => {
@@ -29,14 +31,18 @@ pub fn home(rootfs: &Path, mounts: &[Mount], bundle: &Path, uid: u32) -> Option<
     text.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let found = fields.next()?.parse() == Ok(uid);
-        found.then(|| fields.nth(2).map(str::to_string)).flatten().filter(|home| !home.is_empty())
+        found.then(|| fields.nth(2).map(str::to_string)).flatten().filter(|home| (1..PATH_MAX).contains(&home.len()))
     })
 }
 
+/// Only a regular file is opened: a device node of the image's would be opened as the host's root, and not as the container's
+/// device cgroup has it.
 fn read(file: OwnedFd) -> Option<Vec<u8>> {
     use std::io::Read;
-    let file = std::fs::File::from(file);
-    file.metadata().ok().filter(|meta| meta.is_file())?;
+    let is_file = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let path = is_file.then(|| format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let file = std::fs::File::from(open(path, flags, Mode::empty()).ok()?);
     let mut text = Vec::new();
     file.take(ROOM as u64).read_to_end(&mut text).ok()?;
     Some(text)
