@@ -5,13 +5,13 @@ use std::fs;
 use std::process::Command;
 
 /// A profile of the kernel's, removed on drop.
-struct Profile {
-    name: String,
+pub struct Profile {
+    pub name: String,
     file: String,
 }
 
 impl Profile {
-    fn load(c: &Container, suffix: &str, rules: &str) -> Profile {
+    pub fn load(c: &Container, suffix: &str, rules: &str) -> Profile {
         let name = format!("{}-{suffix}", c.id);
         let file = c.path(&name);
         let text = format!("profile {name} flags=(attach_disconnected,mediate_deleted) {{\n{rules}\n}}\n");
@@ -28,14 +28,14 @@ impl Drop for Profile {
     }
 }
 
-fn can_be_tested() -> bool {
+pub fn can_be_tested() -> bool {
     let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
     let parser = Command::new("apparmor_parser").arg("--version").output().is_ok_and(|out| out.status.success());
     (enabled || skip("AppArmor is not enabled in this kernel"))
         && (parser || skip("apparmor_parser is not installed (package apparmor)"))
 }
 
-fn current(pid: u32) -> String {
+pub fn current(pid: u32) -> String {
     read(&proc(pid, "attr/current")).trim().to_owned()
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const USER: u32 = 42_000;
+pub const USER: u32 = 42_000;
 const RANGE: u32 = 300_000;
 
 /// A container of a user's: its bundle, and the user's own directory in place of /run.
@@ -78,12 +78,12 @@ impl Rootless {
     }
 
     /// As `Container::set`, of the container that is there.
-    fn set(&mut self, pointer: &str, value: Value) {
+    pub fn set(&mut self, pointer: &str, value: Value) {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         self.c.config.pointer_mut(&format!("/{parent}")).unwrap()[key] = value;
     }
 
-    fn namespaces(&mut self) -> &mut Vec<Value> {
+    pub fn namespaces(&mut self) -> &mut Vec<Value> {
         self.c.config["linux"]["namespaces"].as_array_mut().unwrap()
     }
 
@@ -106,15 +106,15 @@ impl Rootless {
         command
     }
 
-    fn call(&self, args: &[&str]) -> Out {
+    pub fn call(&self, args: &[&str]) -> Out {
         self.c.finish_call(self.command(&[], args), Stdio::null())
     }
 
-    fn run(&self) -> Out {
+    pub fn run(&self) -> Out {
         self.call(&["run", &self.c.id])
     }
 
-    fn state(&self) -> Value {
+    pub fn state(&self) -> Value {
         serde_json::from_str(&self.call(&["state", &self.c.id]).ok().stdout).unwrap()
     }
 
@@ -122,7 +122,7 @@ impl Rootless {
         self.state()["status"].as_str().unwrap().to_owned()
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.state()["pid"].as_u64().unwrap() as u32
     }
 

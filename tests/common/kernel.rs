@@ -45,6 +45,8 @@ pub fn status_of(pid: u32, name: &str) -> String {
 /// One line of mountinfo.
 #[derive(Clone)]
 pub struct Mount {
+    pub id: String,
+    pub parent: String,
     pub root: String,
     pub point: String,
     /// Of the mount, such as `ro` and `nosuid`.
@@ -59,7 +61,7 @@ pub struct Mount {
 
 impl std::fmt::Debug for Mount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Mount { root, point, options, tags, fstype, source, super_options } = self;
+        let Mount { root, point, options, tags, fstype, source, super_options, .. } = self;
         write!(f, "{root} {point} {options} {tags} - {fstype} {source} {super_options}")
     }
 }
@@ -76,6 +78,8 @@ pub fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
         let left: Vec<&str> = left.split(' ').collect();
         let mut right = right.split(' ').map(str::to_owned);
         Some(Mount {
+            id: left.first()?.to_string(),
+            parent: left.get(1)?.to_string(),
             root: left.get(3)?.to_string(),
             point: left.get(4)?.to_string(),
             options: left.get(5)?.to_string(),
