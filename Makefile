@@ -8,10 +8,12 @@ CARGO ?= scripts/cargo
 TESTARGS ?=
 # Of the programs in benches/: make bench BENCH=pods
 BENCH ?= run pods
+# Of scripts/reliability: make reliability PARTS=soak
+PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test bench install clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -38,6 +40,10 @@ integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, 
 vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
 	@$(PACKAGES) test vm
 	scripts/vm/test $(TESTARGS)
+
+reliability: build ## the long form of the tests of attacks, crashes, races and limits, and of the fuzzing: docs/reliability.md
+	@$(PACKAGES) test fuzz
+	scripts/reliability $(PARTS)
 
 bench: build ## time, memory and system calls beside crun, runc and the kernel's own price; many pods
 	@$(PACKAGES) build bench

@@ -46,6 +46,7 @@ mod process;
 mod races;
 mod random;
 mod refused;
+mod reliability_page;
 mod resctrl;
 mod resources;
 mod rootfs;
