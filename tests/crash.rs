@@ -15,6 +15,8 @@ mod pods;
 #[cfg(target_arch = "x86_64")]
 mod stepper;
 #[cfg(target_arch = "x86_64")]
+mod systemd;
+#[cfg(target_arch = "x86_64")]
 mod truth;
 
 use crate::common::*;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A command that makes a container.
-struct Making {
+pub struct Making {
     c: Container,
     args: &'static [&'static str],
     /// What --console-socket names.
@@ -52,7 +52,7 @@ impl Making {
         Making::new(Container::sleeper().set("hooks", hooks.into()), &["run", "--detach"])
     }
 
-    fn create_by_systemd() -> Making {
+    pub fn create_by_systemd() -> Making {
         Making::new(Container::sleeper().by_systemd(), &["create"])
     }
 
@@ -252,15 +252,6 @@ fn create_with_a_terminal_can_be_killed_anywhere() {
 fn run_with_hooks_can_be_killed_anywhere() {
     matrix("run with hooks", 30).runtime_killed(Making::run_with_hooks);
     matrix("run with hooks", 20).init_killed(Making::run_with_hooks);
-}
-
-#[test]
-fn create_by_systemd_can_be_killed_anywhere() {
-    if !crate::systemd::can_be_tested() {
-        return;
-    }
-    matrix("create by systemd", 30).runtime_killed(Making::create_by_systemd);
-    matrix("create by systemd", 20).init_killed(Making::create_by_systemd);
 }
 
 #[test]

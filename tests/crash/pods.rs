@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const ALL: [&str; 4] = ["--share", "net,ipc,uts,pid,user,time,cgroup", "--uidmap", "0:100000:65536"];
 
 /// A command on a pod, with all that it needs.
-struct Stage {
+pub struct Stage {
     pod: Pod,
     /// Those that the command, or what comes before it, starts.
     containers: Vec<Container>,
@@ -47,7 +47,7 @@ impl Stage {
         Stage::new(pod, command, Purpose::Make)
     }
 
-    fn create_by_systemd() -> Stage {
+    pub fn create_by_systemd() -> Stage {
         let pod = Pod::new().by_systemd();
         let command = pod.command(&["pod", "create", "--share", "net,pid", &pod.name]);
         Stage::new(pod, command, Purpose::Make)
@@ -391,15 +391,6 @@ fn pod_create_can_be_killed_anywhere() {
 #[test]
 fn pod_create_with_a_network_can_be_killed_anywhere() {
     matrix("pod create --cni", 30).runtime_killed(Stage::create_with_network);
-}
-
-#[test]
-fn pod_create_by_systemd_can_be_killed_anywhere() {
-    if !crate::systemd::can_be_tested() {
-        return;
-    }
-    matrix("pod create by systemd", 30).runtime_killed(Stage::create_by_systemd);
-    matrix("pod create by systemd", 20).init_killed(Stage::create_by_systemd);
 }
 
 #[test]
