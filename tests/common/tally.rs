@@ -1,6 +1,6 @@
 //! What the suite has tried, and what came of it: a file for each, for a page that is made of them.
 
-use super::json;
+use super::{json, rounds};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +51,7 @@ impl Drop for Tally {
         let row = json!({
             "part": self.part,
             "what": self.what,
+            "form": if rounds(0, 1) == 1 { "long" } else { "short" },
             "tried": load(&self.tried),
             "survived": load(&self.survived),
             "left": load(&self.left),
