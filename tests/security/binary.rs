@@ -62,7 +62,7 @@ fn is_not_looked_into(tally: &Tally, user: Value) {
     spy.finish();
 }
 
-/// CVE-2016-9962. Without `process::hide`: "create: saw /proc/7, leak /proc/7 mem /proc/7/cwd=/ …/fd/3=socket:[…]".
+/// CVE-2016-9962. With `process::hide` doing nothing: "create: … leak /proc/2 mem /proc/2/cwd=/ … /proc/2/fd/23=socket:[…]".
 #[test]
 fn row_01_cve_2016_9962_what_is_not_yet_the_users_process_is_not_looked_into() {
     let tally = attacks("row 1: ptrace and /proc/PID/fd by a spy");
@@ -71,8 +71,8 @@ fn row_01_cve_2016_9962_what_is_not_yet_the_users_process_is_not_looked_into() {
     is_not_looked_into(&tally, json!({ "uid": 1000, "gid": 1000 }));
 }
 
-/// CVE-2016-9962: who has CAP_SYS_PTRACE may look, and finds nothing but sockets. Without the `close_all_but_channel` before
-/// `Ready`: "leak /proc/7 … /proc/7/fd/25=/proc", which is the host's.
+/// CVE-2016-9962: who has CAP_SYS_PTRACE may look, and finds nothing but sockets. Without the `close_all_but` before `Ready`:
+/// "/proc/2/fd/17=/sys/fs/cgroup/pids/…/cgroup.procs … /proc/2/fd/21=/proc", which are the host's.
 #[test]
 fn row_01_cve_2016_9962_what_waits_for_start_has_nothing_of_the_hosts_open() {
     if !hilum_only("the oracle holds a FIFO and its own log open") {
@@ -107,8 +107,8 @@ fn row_01_cve_2016_9962_what_waits_for_start_has_nothing_of_the_hosts_open() {
     spy.finish();
 }
 
-/// CVE-2016-9962: every descriptor of the runtime's is closed when the user's process starts. Without the last
-/// `close_all_but_channel` and with fcntl(F_SETFD, 0) on what the child inherits: "run: [0, 1, 2, 3, 4, 5, …]".
+/// CVE-2016-9962: every descriptor of the runtime's is closed when the user's process starts. Without the last `close_all_but`:
+/// "create: [0, 1, 2, 3, 7]"; without either: nineteen of them.
 #[test]
 fn row_01_cve_2016_9962_the_users_process_has_three_descriptors() {
     let tally = attacks("row 1: descriptors of the user's process");
@@ -143,8 +143,9 @@ fn fingerprint(path: &Path) -> (u64, u64, i64, Vec<u8>) {
     (meta.ino(), meta.size(), meta.mtime_nsec(), fs::read(path).unwrap())
 }
 
-/// CVE-2019-5736: an image whose program is the runtime's. With `init_program` giving a file of the host's instead of a
-/// memfd, the next test fails; this one holds the binary's bytes against what they were.
+/// CVE-2019-5736: an image whose program is the runtime's. With `init_program` giving /proc/self/exe, and hilum able to be its
+/// own init program: "exec … code: 0, stdout: hilum version …", so that the container executes the host's file. What would be
+/// written to it, the next test says.
 #[test]
 fn row_02_cve_2019_5736_an_entrypoint_that_is_the_runtime_itself_cannot_overwrite_it() {
     let tally = attacks("row 2: #!/proc/self/exe");
@@ -182,7 +183,8 @@ fn row_02_cve_2019_5736_an_entrypoint_that_is_the_runtime_itself_cannot_overwrit
     c.finish();
 }
 
-/// Takes hold of the program of every process of the runtime's, and writes to it: at once, and when it is not executed any more.
+/// Takes hold of the program of every process of the runtime's, and writes to it: at once, and when it is not executed any
+/// more. It does not truncate it, which is another seal.
 const OVERWRITE: &str = r#"
     echo ready
     while :; do
@@ -194,7 +196,7 @@ const OVERWRITE: &str = r#"
                 case $(readlink /proc/self/fd/9) in *busybox*) exit ;; esac
                 echo "held $p"
                 for i in 1 2 3 4 5 6 7 8 9 10; do
-                    (echo overwritten >/proc/self/fd/9) && echo "written $p"
+                    (echo overwritten 1<>/proc/self/fd/9) && echo "written $p"
                     sleep 0.05
                 done
             ) &
@@ -202,8 +204,9 @@ const OVERWRITE: &str = r#"
         done
     done 2>/dev/null"#;
 
-/// CVE-2019-5736, from a privileged process of the container. Without `SealFlags::WRITE` in `sealed`: "create: held /proc/7,
-/// written /proc/7"; and so with a copy in a file of the host's.
+/// CVE-2019-5736, from a privileged process of the container. With a memfd that lacks `SealFlags::WRITE`: "create: held
+/// /proc/2, written /proc/2". With `init_program` giving /proc/self/exe the same, and the file of hilum on the host began with
+/// "overwritten".
 #[test]
 fn row_02_cve_2019_5736_the_program_that_enters_a_container_cannot_be_written() {
     let tally = attacks("row 2: /proc/PID/exe opened for writing");
@@ -274,7 +277,8 @@ fn on_its_way(c: &Container, besides: &[u32]) -> u32 {
     found.unwrap()
 }
 
-/// Poisoning of the page cache. With `init_program` giving /proc/self/exe: "the host's own file".
+/// Poisoning of the page cache. With `init_program` giving /proc/self/exe, and hilum able to be its own init program: "the
+/// host's own file".
 #[test]
 fn row_03_page_cache_what_enters_a_container_shares_no_page_with_the_hosts_file() {
     if !hilum_only("the oracle binds its own file read-only") || !has_strace() {

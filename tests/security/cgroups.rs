@@ -123,7 +123,7 @@ fn finish(r: Rootless) {
 }
 
 /// CVE-2023-25809, by root, with a user namespace whose root owns cgroups of the host. Without the `Mask` behind the host's
-/// /sys: "run, the host's network and no cgroup mount: made …".
+/// /sys: "create, the host's network and no cgroup mount: made /sys/fs/cgroup/unified/…/escape".
 #[test]
 fn row_09_cve_2023_25809_cgroups_of_a_mapped_user_are_not_writable() {
     if !hilum_only("the oracle cannot mount some of these") {
@@ -171,7 +171,8 @@ const CLIMBING: [&str; 12] = [
     "x/../x/../../x",
 ];
 
-/// With `..` taken for a name in `Place::parse`: "create, \"../x\": exit code 0".
+/// With `Place::parse` leaving `..` out instead of refusing it: "create, \"../x\": exit code 0". (Taken for a name, it might
+/// have cgroups of the host's killed and removed: that was not tried.)
 #[test]
 fn row_18_cgroup_paths_do_not_climb() {
     let tally = attacks("row 18: .. in cgroupsPath");
@@ -195,7 +196,7 @@ fn row_18_cgroup_paths_do_not_climb() {
     _ = before;
 }
 
-/// The cgroup below the container's. Without the check in `below`: "exec --cgroup ..: exit code 0".
+/// The cgroup below the container's. Without the check in `Cgroup::below`: "exec [\"--cgroup\", \"..\"]: exit code 0".
 #[test]
 fn row_18_the_cgroup_of_exec_does_not_climb() {
     let tally = attacks("row 18: .. in exec --cgroup");
@@ -215,8 +216,8 @@ fn row_18_the_cgroup_of_exec_does_not_climb() {
     }
 }
 
-/// A pod's cgroup, which is the parent of its containers', and what a container of a pod asks for. With `..` taken for a name
-/// in `Place::parse`: "pod create --cgroup ..: exit code 0".
+/// A pod's cgroup, which is the parent of its containers', and what a container of a pod asks for. With `Place::parse` leaving
+/// `..` out instead of refusing it: "pod create --cgroup ../x: exit code 0".
 #[test]
 fn row_18_the_cgroup_of_a_pod_does_not_climb() {
     if !hilum_only("pods") {

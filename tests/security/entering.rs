@@ -88,8 +88,11 @@ fn hostile_passwd_and_group_cost_neither_time_nor_memory() {
 /// did: "exec has opened it".
 #[test]
 fn hostile_passwd_that_is_no_file_is_not_opened() {
+    if !hilum_only("the oracle opens it, and waits for who writes") {
+        return;
+    }
     let tally = attacks("an /etc/passwd that is no file");
-    let c = Container::sh("(echo x >/etc/passwd; echo opened) & while :; do sleep 1; done");
+    let c = Container::sh("(trap '' PIPE; echo x >/etc/passwd; echo opened) & while :; do sleep 1; done");
     mknodat(CWD, c.rootfs().join("etc/passwd"), FileType::Fifo, 0o666.into(), 0).unwrap();
     tally.tries();
     c.up();

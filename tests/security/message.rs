@@ -37,8 +37,8 @@ fn sayer(args: &[String], env: &[String]) -> Value {
         "noNewPrivileges": true, "capabilities": { "bounding": caps, "permitted": caps } })
 }
 
-/// CVE-2021-43784. With lengths of `Str` cut to 16 bits where the plan is written: "create, 65536: 65541 bytes of words instead
-/// of 131077".
+/// CVE-2021-43784. With lengths cut to 16 bits in `Builder::text` and `texts`: "create, 65535: 65545 bytes of words instead of
+/// 131081".
 #[test]
 fn row_07_cve_2021_43784_words_of_any_length_arrive_as_they_are() {
     let tally = attacks("row 7: lengths of arguments and variables");
@@ -89,8 +89,8 @@ fn row_07_cve_2021_43784_words_of_any_length_arrive_as_they_are() {
     running.finish();
 }
 
-/// CVE-2021-43784: paths of 64 KiB, which the kernel does not take. None is cut off to one that it does. With `Str` cut to 16
-/// bits: "cwd, 65541: exit code 0".
+/// CVE-2021-43784: paths of 64 KiB, which the kernel does not take. None is cut off to one that it does. With lengths cut to 16
+/// bits in `Builder::text`: "cwd, 65541: exit code 0".
 #[test]
 fn row_07_cve_2021_43784_paths_of_64_kib_are_refused_and_not_cut() {
     let tally = attacks("row 7: paths of 64 KiB");

@@ -8,8 +8,8 @@ fn races() -> u32 {
     rounds(60, 1000)
 }
 
-/// CVE-2023-27561: wherever proc came to be mounted, its masks are there, too. With `no_symlinks: false` for proc: "create:
-/// no mask on /elsewhere/keys".
+/// CVE-2023-27561: wherever proc came to be mounted, its masks are there, too. With `find_covered` going by the name alone:
+/// "create: no mask on timer_list: … / /proc.link rw,relatime - proc".
 #[test]
 fn row_05_cve_2023_27561_a_proc_that_is_swapped_has_its_masks_or_is_none() {
     let tally = attacks("row 5: /proc is swapped for a symlink meanwhile");
@@ -58,9 +58,9 @@ fn row_05_cve_2023_27561_a_proc_that_is_swapped_has_its_masks_or_is_none() {
     }
 }
 
-/// CVE-2021-30465: what is mounted after it shows whether it came to be mounted on the host's directory. A hook keeps the host's
-/// mounts in sight (docs/architecture.md, "A bare mount namespace"). With `Root::find` opening without RESOLVE_IN_ROOT:
-/// "run: on the host's directory".
+/// CVE-2021-30465: what is mounted after it shows whether it came to be mounted on the host's directory. A hook keeps the
+/// host's mounts in sight (docs/architecture.md, "A bare mount namespace"). With `resolve` without RESOLVE_IN_ROOT: "create: on
+/// the host's directory".
 #[test]
 fn row_06_cve_2021_30465_a_mount_target_that_is_swapped_does_not_lead_out() {
     let tally = attacks("row 6: a mount target is swapped for a symlink");
@@ -94,8 +94,8 @@ fn row_06_cve_2021_30465_a_mount_target_that_is_swapped_does_not_lead_out() {
     c.finish();
 }
 
-/// CVE-2024-45310: the parts of a mount target that are missing. With `Root::find` opening without RESOLVE_IN_ROOT:
-/// "create: made outside of the root".
+/// CVE-2024-45310: the parts of a mount target that are missing. With `resolve` without RESOLVE_IN_ROOT, and the host's mounts
+/// in sight (`bare::suits` false), both together: "made outside of the root: made".
 #[test]
 fn row_11_cve_2024_45310_what_is_made_for_a_mount_is_not_made_outside() {
     if !hilum_only("the oracle lets it out within some twenty rounds") {
@@ -164,7 +164,8 @@ fn row_12_cve_2025_31133_dev_null_that_is_swapped_is_never_a_mask() {
     c.finish();
 }
 
-/// CVE-2026-41579, by a sibling. With `Parent` opening /dev by its path on the host: "create: made outside of the root".
+/// CVE-2026-41579, by a sibling. With `Root::find` following links, `resolve` without RESOLVE_IN_ROOT, and the host's mounts in
+/// sight (`bare::suits` false), all three together: "made outside of the root: null, ptmx, fd, …".
 #[test]
 fn row_16_cve_2026_41579_dev_that_is_swapped_makes_nothing_on_the_host() {
     if !hilum_only("the oracle follows it") {
