@@ -126,7 +126,11 @@ fn call_of(step: &str, id: &str) -> Vec<String> {
     if let Some(path) = behind("mask ").or(behind("make ").and_then(|rest| rest.strip_suffix(" read-only"))) {
         return match path {
             "the root file system" => texts(&["mount_setattr(", "MOUNT_ATTR_RDONLY"]),
-            path => texts(&["openat2(", &quoted(path)]),
+            // From the mount on /proc or /sys, if there is one.
+            path => {
+                let below = path.strip_prefix("/proc/").or(path.strip_prefix("/sys/")).unwrap_or(path);
+                texts(&["openat2(", &format!("{below}\"")])
+            }
         };
     }
     if let Some((value, path)) = behind("write ").and_then(|rest| rest.split_once(" to /proc/")) {

@@ -401,7 +401,7 @@ fn what_makes_no_sense_is_refused_before_anything_exists() {
         (&["--time-offset", "boottime=1"], "timeOffsets: the pod shares no time namespace"),
         (&["--share", "time", "--time-offset", "realtime=1"], "neither monotonic nor boottime"),
         (&["--sysctl", "kernel.panic=1"], "is not in a separate kernel namespace"),
-        (&["--hostname", &"x".repeat(65)], "set the hostname"),
+        (&["--hostname", &"x".repeat(65)], "hostname: has 65 bytes, and the kernel takes 64"),
     ] {
         let pod = Pod::new();
         println!("{flags:?}");
