@@ -128,7 +128,7 @@ fn what_is_wrong_is_said_with_its_line() {
     }
     pod.call(&["pod", "run", &pod.file("pod.yaml", &good.replacen("name", "#", 1))])
         .fails("name: invalid name of a pod");
-    pod.call(&["pod", "run", "/nonexistent"]).fails("read /nonexistent: No such file or directory");
+    pod.call(&["pod", "run", "/nonexistent"]).fails("open /nonexistent: No such file or directory");
     left_nothing(&pod, &bundles);
 }
 

@@ -197,9 +197,7 @@ fn with_hint(error: Error, errno: Errno) -> Error {
 pub fn for_want_of_memory(error: Error, plan: &Plan<'_>, cgroup: &Cgroup) -> Error {
     let killed = || error.detail().errno.is_none() && cgroup.oom_kills() > 0;
     match plan.memory_limit {
-        Some(limit) if error.detail().errno == Some(Errno::NOMEM) || killed() => {
-            error.hint(format!("the memory limit of {limit} bytes is too small for the container's init"))
-        }
+        Some(limit) if error.detail().errno == Some(Errno::NOMEM) || killed() => error.hint(too_small(limit)),
         None if killed() => error.hint("the memory limit of a cgroup above the container's is too small for its init"),
         _ => error,
     }
@@ -212,6 +210,10 @@ pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
     let error =
         Error::from(errno).context(format!("start the container's process with new {} namespaces", names.join(", ")));
     match errno {
+        Errno::NOMEM => match plan.memory_limit {
+            Some(limit) => error.hint(too_small(limit)),
+            None => error,
+        },
         Errno::INVAL => match missing_in_kernel(plan) {
             Some(missing) => error.hint(format!("this kernel has no {missing} namespaces")),
             None => error,
@@ -219,10 +221,13 @@ pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
         Errno::PERM if rustix::process::geteuid().is_root() => privilege::needs(error, CapabilitySet::SYS_ADMIN),
         Errno::PERM => error.hint("only root may do this without a user namespace in linux.namespaces"),
         Errno::NOSPC => error.hint("a limit of /proc/sys/user/max_*_namespaces is reached"),
-        Errno::NOMEM if plan.memory_limit.is_some() => error.hint("the memory limit of the container is too small"),
         Errno::AGAIN => error.hint(NO_MORE_PROCESSES),
         _ => error,
     }
+}
+
+fn too_small(limit: i64) -> String {
+    format!("the memory limit of {limit} bytes is too small for the container's init")
 }
 
 /// The first kind of those asked for that this kernel was built without.
