@@ -277,8 +277,9 @@ fn is_planned_alike(spec: &Spec) {
     }
 }
 
-/// The steps as they are handed over, their words, and what is wrong: on this host, of which nothing is changed.
-fn planned(spec: &Spec, host: &Host) -> (Vec<u8>, Vec<String>, Vec<String>) {
+/// The steps in words, and what is wrong: on this host, of which nothing is changed. (As they are handed over, there are
+/// descriptors in them, of which other threads open and close some meanwhile.)
+fn planned(spec: &Spec, host: &Host) -> (Vec<String>, Vec<String>) {
     let mut conflicts = Conflicts::default();
     let cgroup = cgroup::plan(host, &spec.linux, "id", false, Driver::Files, &mut conflicts);
     cgroup.iter().flat_map(|plan| &plan.cgroup.directories).for_each(is_below_its_mount);
@@ -307,14 +308,12 @@ fn planned(spec: &Spec, host: &Host) -> (Vec<u8>, Vec<String>, Vec<String>) {
     };
     let plan = plan::plan(&arena, &request);
     conflicts.append(plan.conflicts);
-    let mut bytes = Vec::new();
     for step in &plan.steps {
         let written = postcard::to_stdvec(step).expect("a step can be written");
         assert_eq!(&postcard::from_bytes::<Step<'_>>(&written).expect("and read"), step);
-        bytes.extend(written);
     }
     let wrong = conflicts.iter().map(|it| format!("{}: {}: {}", it.property, it.message(), it.fix())).collect();
-    (bytes, plan.steps.iter().map(describe).collect(), wrong)
+    (plan.steps.iter().map(describe).collect(), wrong)
 }
 
 /// One directory, of all controllers.
