@@ -190,6 +190,27 @@ fn a_masked_file_is_empty_and_a_masked_directory_too() {
 }
 
 #[test]
+fn a_masked_path_that_leads_out_of_proc_or_sys_is_masked_where_it_leads() {
+    let c = Container::sh("cat /one /two /three; cat /proc/self/mountinfo")
+        .set("linux/maskedPaths", json!(["/proc/../one", "/proc/sys/../../two", "/sys/link", "/proc//keys"]))
+        .with(|config| {
+            // What is at /sys may be anything, with links that are those of the root.
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/sys"));
+            mounts.push(json!({ "destination": "/sys", "type": "bind", "source": "sys", "options": ["bind"] }));
+        });
+    for name in ["one", "two", "three"] {
+        fs::write(c.rootfs().join(name), "password").unwrap();
+    }
+    fs::create_dir(c.bundle().join("sys")).unwrap();
+    symlink("/three", c.bundle().join("sys/link")).unwrap();
+    let out = c.run().ok();
+    assert!(!out.stdout.contains("password"), "{out:?}");
+    mount_at(&parse_mounts(&out.stdout), "/proc/keys");
+    c.finish();
+}
+
+#[test]
 fn a_readonly_path_cannot_be_written() {
     let c = Container::sh(
         "touch /data/x; echo > /data/file; echo $?; echo 1 > /proc/sys/kernel/pid_max; cat /proc/self/mountinfo",

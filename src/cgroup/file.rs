@@ -72,3 +72,12 @@ pub(super) fn pids_below(top: &Path) -> Result<Vec<i32>> {
     }
     Ok(all)
 }
+
+/// `0-2,7`: processors, memory nodes. However often they are said, no more than there can be.
+pub(super) fn numbers(text: &str) -> impl Iterator<Item = u16> {
+    let range = |part: &str| -> Option<std::ops::RangeInclusive<u16>> {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    text.trim().split(',').filter_map(range).flatten().take(1 << 16)
+}

@@ -33,27 +33,20 @@ pub struct Entry {
 
 impl Cgroup {
     pub fn entry(&self) -> Result<Entry> {
+        // That it is not mounted here says more than that there is no such directory.
+        self.open_entry().map_err(|error| self.refuse_out_of_sight().err().unwrap_or(error))
+    }
+
+    fn open_entry(&self) -> Result<Entry> {
         let mut entry = Entry { v2: None, procs: Vec::new() };
         if self.is_unified() {
-            entry.v2 = match self.directories.first().map(Directory::open).transpose() {
-                Ok(directory) => directory,
-                Err(error) => {
-                    self.refuse_out_of_sight()?;
-                    return Err(error);
-                }
-            };
+            entry.v2 = self.directories.first().map(Directory::open).transpose()?;
             return Ok(entry);
         }
         for directory in &self.directories {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let opened = directory.open().and_then(|opened| {
-                let procs = openat(opened, "cgroup.procs", flags, Mode::empty());
-                procs.at("open", directory.path.join("cgroup.procs")).map_err(refused)
-            });
-            if opened.is_err() {
-                self.refuse_out_of_sight()?;
-            }
-            entry.procs.push(opened?);
+            let procs = openat(directory.open()?, "cgroup.procs", flags, Mode::empty());
+            entry.procs.push(procs.at("open", directory.path.join("cgroup.procs")).map_err(refused)?);
         }
         Ok(entry)
     }

@@ -20,7 +20,7 @@ use crate::step::{Attr, Bind, Mount, Source, Strs};
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
 const MS_REC: u32 = 0x4000;
 const MS_SLAVE: u32 = 1 << 19;
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A new file system on the target.
 pub(crate) fn mount(root: &mut Root, it: &Mount<'_>) -> Result<()> {

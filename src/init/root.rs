@@ -7,21 +7,22 @@ use core::ffi::CStr;
 use hilum_sys::mount::{MountAttr, clone_tree};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2, readlinkat_raw, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstatfs, mkdirat, mknodat, openat2, readlinkat_raw, statat,
 };
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
 
 use crate::fail::{During, Fail, Result};
-use crate::mount::{MOUNT_ATTR_RDONLY, set_attr};
+use crate::mount::{MOUNT_ATTR_RDONLY, PROC_SUPER_MAGIC, set_attr};
 use crate::step::Fd;
 
 const PATH_ROOM: usize = 4096;
 /// How many symbolic links the kernel follows in one path; the same bound here.
 const MAX_LINKS: usize = 40;
 
-/// What the kernel shows of itself: below these are most masked and read-only paths.
-const VIEWS: [&CStr; 2] = [c"/proc", c"/sys"];
+/// What the kernel shows of itself, and by which file system: below these are most masked and read-only paths.
+const VIEWS: [(&CStr, i64); 2] = [(c"/proc", PROC_SUPER_MAGIC), (c"/sys", SYSFS_MAGIC)];
+const SYSFS_MAGIC: i64 = 0x6265_6572;
 
 pub(crate) struct Root {
     dir: OwnedFd,
@@ -67,9 +68,11 @@ impl Root {
 
     /// To be called for each mount: its target, and itself, attached.
     pub(crate) fn has_mounted(&mut self, target: &CStr, mount: BorrowedFd<'_>) -> Result<()> {
-        for (view, kept) in VIEWS.iter().zip(&mut self.views) {
+        for ((view, magic), kept) in VIEWS.iter().zip(&mut self.views) {
             if target == *view {
-                *kept = Some(fcntl_dupfd_cloexec(mount, 3)?);
+                // In anything else, a symbolic link may lead out of it.
+                let is_it = fstatfs(mount)?.f_type as i64 == *magic;
+                *kept = if is_it { Some(fcntl_dupfd_cloexec(mount, 3)?) } else { None };
             }
         }
         Ok(())
@@ -79,9 +82,11 @@ impl Root {
     /// somebody else can write to the image, the name may lead elsewhere by now, where there is nothing to hide
     /// (CVE-2023-27561).
     pub(crate) fn find_covered(&self, path: &CStr) -> rustix::io::Result<OwnedFd> {
-        for (view, kept) in VIEWS.iter().zip(&self.views) {
+        for ((view, _), kept) in VIEWS.iter().zip(&self.views) {
             let below = path.to_bytes_with_nul().strip_prefix(view.to_bytes()).and_then(|it| it.strip_prefix(b"/"));
-            let below = below.filter(|below| below.len() > 1); // there is a NUL
+            // `..` may lead out of it, too; and of "/proc/", nothing but the NUL is left.
+            let below =
+                below.filter(|it| it.len() > 1 && !path.to_bytes().split(|b| *b == b'/').any(|part| part == b".."));
             if let (Some(below), Some(mount)) = (below, kept) {
                 let below = CStr::from_bytes_with_nul(below).map_err(|_| Errno::INVAL)?;
                 return resolve(mount.as_fd(), below, OFlags::PATH, ResolveFlags::NO_MAGICLINKS);

@@ -181,23 +181,21 @@ fn link_beside(path: &Path, to: &str) -> PathBuf {
     link
 }
 
-/// A sibling exchanges the two names, as fast as it can, while `attempt` is made so many times. On each name is in the end
-/// what was there in the beginning.
+/// A sibling exchanges the two names of each pair, as fast as it can, while `attempt` is made so many times. On each name is in
+/// the end what was there in the beginning.
 fn while_swapping(names: &[(&Path, &Path)], times: u32, mut attempt: impl FnMut(u32)) {
     let stop = AtomicBool::new(false);
-    let swap = |(one, other): (&Path, &Path)| renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE);
+    // One of them may be away for a moment: what is in its place is replaced.
+    let swaps = |(one, other): (&Path, &Path)| renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok();
     let sibling = || {
-        let mut swaps = 0_u64;
+        let mut done = vec![0_u64; names.len()];
         while !stop.load(Ordering::Relaxed) {
-            // One of them may be away for a moment: what is in its place is replaced.
-            swaps += u64::from(names.iter().all(|pair| swap(*pair).is_ok()));
+            names.iter().zip(&mut done).for_each(|(pair, done)| *done += u64::from(swaps(*pair)));
         }
-        if swaps % 2 == 1 {
-            for pair in names {
-                let _ = swap(*pair);
-            }
+        for (pair, done) in names.iter().zip(&done) {
+            assert!(done % 2 == 0 || swaps(*pair), "{pair:?} are not what they were");
         }
-        swaps
+        done.into_iter().sum::<u64>()
     };
     /// Also when an attempt panics: the scope waits for the sibling.
     struct Stop<'s>(&'s AtomicBool);

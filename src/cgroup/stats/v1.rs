@@ -1,6 +1,7 @@
 //! Statistics of cgroup v1, controller by controller (Documentation/admin-guide/cgroup-v1).
 
-use super::{BlockIoEntry, CpuSet, Dir, Hugetlb, MemoryEntry, Stats, list, number};
+use super::{BlockIoEntry, CpuSet, Dir, Hugetlb, MemoryEntry, Stats, number};
+use crate::cgroup::file;
 
 /// One tick of the times in cpuacct.stat, USER_HZ being 100 everywhere.
 const NANOSECONDS_PER_TICK: u64 = 10_000_000;
@@ -52,9 +53,9 @@ fn cpu(dir: &Dir<'_>, stats: &mut Stats) {
 fn cpuset(dir: &Dir<'_>, to: &mut CpuSet) {
     let get = |name: &str| dir.number(&format!("cpuset.{name}")).unwrap_or_default();
     *to = CpuSet {
-        cpus: list(&dir.text("cpuset.cpus").unwrap_or_default()),
+        cpus: file::numbers(&dir.text("cpuset.cpus").unwrap_or_default()).collect(),
         cpu_exclusive: get("cpu_exclusive"),
-        mems: list(&dir.text("cpuset.mems").unwrap_or_default()),
+        mems: file::numbers(&dir.text("cpuset.mems").unwrap_or_default()).collect(),
         mem_hardwall: get("mem_hardwall"),
         mem_exclusive: get("mem_exclusive"),
         memory_migrate: get("memory_migrate"),

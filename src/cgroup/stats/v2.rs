@@ -1,6 +1,7 @@
 //! Statistics of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst), in the words of v1.
 
-use super::{BlockIoEntry, Dir, Hugetlb, MemoryEntry, Pressure, Psi, Stats, list, number};
+use super::{BlockIoEntry, Dir, Hugetlb, MemoryEntry, Pressure, Psi, Stats, number};
+use crate::cgroup::file;
 
 /// What has no file here is left as it is: beside v1, the other hierarchies have counted it.
 pub(super) fn read(dir: &Dir<'_>, stats: &mut Stats) {
@@ -13,8 +14,8 @@ pub(super) fn read(dir: &Dir<'_>, stats: &mut Stats) {
         stats.pids.limit = dir.number("pids.max").filter(|max| *max != u64::MAX).unwrap_or_default();
     }
     if let Some(text) = dir.text("cpuset.cpus.effective") {
-        stats.cpuset.cpus = list(&text);
-        stats.cpuset.mems = list(&dir.text("cpuset.mems.effective").unwrap_or_default());
+        stats.cpuset.cpus = file::numbers(&text).collect();
+        stats.cpuset.mems = file::numbers(&dir.text("cpuset.mems.effective").unwrap_or_default()).collect();
     }
     io(dir, stats);
     for size in dir.huge_page_sizes() {

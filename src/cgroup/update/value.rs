@@ -144,11 +144,7 @@ pub(super) fn is_set(file: &str) -> bool {
     matches!(file, "cpuset.cpus" | "cpuset.mems")
 }
 
-/// `0-2,7`, each number once, of which there are no more.
+/// `0-2,7`
 pub(super) fn set(text: &str) -> BTreeSet<u32> {
-    let range = |part: &str| -> Option<std::ops::RangeInclusive<u32>> {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.trim().parse().ok()?..=last.trim().parse::<u16>().ok()?.into())
-    };
-    text.trim().split(',').filter_map(range).flatten().take(1 << 16).collect()
+    file::numbers(text).map(u32::from).collect()
 }
