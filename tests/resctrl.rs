@@ -71,14 +71,14 @@ fn a_class_that_was_there_is_joined_and_stays() {
 #[test]
 fn a_creation_that_fails_or_is_killed_leaves_no_class() {
     let hook = |script: &str| json!({ "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", script] }] });
-    let c = Container::sleeper().set("linux/intelRdt", json!({})).set("hooks", hook("exit 7"));
+    let mut c = Container::sleeper().set("linux/intelRdt", json!({})).set("hooks", hook("exit 7"));
     let Some((_hierarchy, _)) = hierarchy(&c).filter(|_| can_be_tested()) else { return };
     let root = &PathBuf::from(c.path("resctrl"));
     call(&c, root, &["create", &c.id]).fails("hook");
     assert_eq!(directories(root), [""; 0]);
 
-    // With a process, for delete; without one yet, for gc.
-    let c = c.set("hooks", hook("kill -9 $PPID"));
+    // With a process, for delete; without one yet, for gc. (The same variable: its directory goes after what is mounted there.)
+    c = c.set("hooks", hook("kill -9 $PPID"));
     for remove in [&["delete", "--force", &c.id][..], &["gc"]] {
         assert_eq!(call(&c, root, &["create", &c.id]).code, 137);
         assert_eq!(directories(root), [c.id.as_str()]);
