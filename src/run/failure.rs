@@ -210,7 +210,8 @@ pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
     let error =
         Error::from(errno).context(format!("start the container's process with new {} namespaces", names.join(", ")));
     match errno {
-        Errno::NOMEM => match plan.memory_limit {
+        // E2BIG: execve(2) got no page for the stack. The init program's arguments are few.
+        Errno::NOMEM | Errno::TOOBIG => match plan.memory_limit {
             Some(limit) => error.hint(too_small(limit)),
             None => error,
         },
