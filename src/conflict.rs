@@ -6,10 +6,14 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Default)]
-pub struct Conflicts(Vec<Conflict>);
+pub struct Conflicts {
+    /// In the order in which they are found.
+    kept: Vec<Conflict>,
+    dropped: usize,
+}
 
 /// Nobody reads more of them, and a document may have one for each of its lines.
-const MOST: usize = 1000;
+pub const MOST: usize = 1000;
 
 #[derive(Debug)]
 pub struct Conflict {
@@ -25,22 +29,30 @@ impl Conflicts {
     }
 
     pub fn append(&mut self, others: Conflicts) {
-        others.0.into_iter().for_each(|other| self.add(|| other));
+        self.dropped += others.dropped;
+        others.kept.into_iter().for_each(|other| self.add(|| other));
     }
 
     fn add(&mut self, conflict: impl FnOnce() -> Conflict) {
-        if self.0.len() < MOST {
-            self.0.push(conflict());
+        if self.kept.len() < MOST {
+            self.kept.push(conflict());
+        } else {
+            self.dropped += 1;
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
+    }
+
+    /// How many there are beyond those that are kept.
+    pub fn dropped(&self) -> usize {
+        self.dropped
     }
 
     /// The first, for those who go no further then.
     pub fn check(&mut self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.0.remove(0).error) }
+        if self.kept.is_empty() { Ok(()) } else { Err(self.kept.remove(0).error) }
     }
 
     /// What `look` finds, if there is no conflict.
@@ -51,7 +63,7 @@ impl Conflicts {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Conflict> {
-        self.0.iter()
+        self.kept.iter()
     }
 }
 

@@ -5,6 +5,8 @@
 #[cfg(target_arch = "x86_64")]
 mod calls;
 #[cfg(target_arch = "x86_64")]
+mod cni;
+#[cfg(target_arch = "x86_64")]
 mod living;
 #[cfg(target_arch = "x86_64")]
 mod making;

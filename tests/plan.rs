@@ -487,6 +487,19 @@ fn what_is_refused_makes_no_other_conflict() {
 }
 
 #[test]
+fn conflicts_that_are_not_shown_are_counted() {
+    if !hilum_only("the oracle has no plans") {
+        return;
+    }
+    let mounts = vec![json!({ "destination": "/mnt", "type": "bind", "source": "/nonexistent" }); 1003];
+    let c = Container::new(&["true"]).set("mounts", json!(mounts));
+    let report = report(&c);
+    assert_eq!(report["conflicts"].as_array().unwrap().len(), 1000);
+    assert_eq!(report["warnings"], json!(["there are 3 conflicts more than the 1000 that are shown"]));
+    c.left_nothing();
+}
+
+#[test]
 fn a_config_that_cannot_be_read_or_an_id_that_is_taken_is_a_conflict() {
     if !hilum_only("the oracle has no plans") {
         return;

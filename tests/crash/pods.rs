@@ -1,11 +1,11 @@
 //! The commands on pods.
 
+use super::cni::Network;
 use super::matrix::{Scene, matrix};
 use super::stepper::{RUNTIME, Strike, walk};
 use super::truth::is_frozen;
 use crate::common::*;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -320,41 +320,6 @@ fn again(command: &Command) -> Command {
     let mut copy = Command::new(command.get_program());
     copy.args(command.get_args()).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     copy
-}
-
-/// A CNI network of one plugin, which gives away a lease.
-struct Network {
-    dir: PathBuf,
-}
-
-impl Network {
-    const PLUGIN: &str = r#"#!/bin/sh
-cat >/dev/null
-dir=${0%/*}
-case $CNI_COMMAND in
-ADD)
-    : >"$dir/begun"
-    [ ! -e "$dir/slow" ] || sleep 1
-    : >"$dir/leases/$CNI_CONTAINERID"
-    echo '{ "cniVersion": "1.0.0", "ips": [] }' ;;
-DEL) rm -f "$dir/leases/$CNI_CONTAINERID" ;;
-esac
-"#;
-
-    fn new(pod: &Pod) -> Network {
-        let dir = pod.pods().with_file_name("net");
-        fs::create_dir_all(dir.join("leases")).unwrap();
-        let list = json!({ "cniVersion": "1.0.0", "name": "fake", "plugins": [{ "type": "plugin" }] });
-        fs::write(dir.join("10-fake.conflist"), list.to_string()).unwrap();
-        fs::write(dir.join("plugin"), Self::PLUGIN).unwrap();
-        fs::set_permissions(dir.join("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
-        Network { dir }
-    }
-
-    fn leases(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.dir.join("leases")).unwrap().flatten();
-        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
-    }
 }
 
 #[test]

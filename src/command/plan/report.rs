@@ -10,7 +10,7 @@ use super::owner::Owners;
 use crate::cgroup;
 use crate::command::Global;
 use crate::command::preparation::Prepared;
-use crate::conflict::{self, Conflicts};
+use crate::conflict::{self, Conflicts, MOST};
 use crate::plan::namespace::Origin;
 use crate::plan::net_device::Move;
 use crate::plan::seccomp::{Filter, Summary};
@@ -121,6 +121,7 @@ impl Report {
         if let Some(filter) = seccomp.filter(|_| conflicts.is_empty()) {
             conflicts.note("linux.seccomp", filter.compile());
         }
+        let report = Self::of_conflicts(request.id, &conflicts);
         let warnings = cgroup.iter().flat_map(|plan| &plan.warnings).chain(&plan.warnings).cloned();
         // Without a stage one there is no step that makes the namespaces, but the parent's clone.
         let clone = (!plan.stage_one).then_some(Step::Fork { kinds: plan.clone_kinds });
@@ -137,16 +138,20 @@ impl Report {
             seccomp: seccomp.map(|filter| Seccomp::of(filter, request.spec)),
             hooks: hooks(&request.spec.hooks),
             steps: clone.iter().chain(&plan.steps).map(Doing::of).collect(),
-            warnings: warnings.collect(),
+            warnings: warnings.chain(report.warnings).collect(),
             id_maps: plan.id_maps.map(|maps| IdMaps { uid: maps.uid, gid: maps.gid }),
-            ..Self::of_conflicts(request.id, &conflicts)
+            ..report
         }
     }
 
     /// Where no more is known.
     pub fn of_conflicts(id: &str, conflicts: &Conflicts) -> Self {
+        let warnings = match conflicts.dropped() {
+            0 => Vec::new(),
+            more => vec![format!("there are {more} conflicts more than the {MOST} that are shown")],
+        };
         let conflicts: Vec<_> = conflicts.iter().map(Conflict::of).collect();
-        Self { id: id.into(), would_succeed: conflicts.is_empty(), conflicts, ..Self::default() }
+        Self { id: id.into(), would_succeed: conflicts.is_empty(), warnings, conflicts, ..Self::default() }
     }
 }
 
