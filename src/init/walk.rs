@@ -293,11 +293,10 @@ impl<'a> Walk<'a> {
         for kept in [channel.min(start), channel.max(start)] {
             let Ok(kept) = u32::try_from(kept) else { continue };
             if kept > first {
-                sys_process::close_range(first, kept - 1)?;
+                sys_process::close_range(first, kept - 1).during("close_range")?;
             }
             first = first.max(kept + 1);
         }
-        sys_process::close_range(first, u32::MAX)?;
-        Ok(())
+        sys_process::close_range(first, u32::MAX).during("close_range")
     }
 }

@@ -69,9 +69,11 @@ fn capabilities(step: &Step<'_>) -> Option<CapabilitySet> {
         | Step::Hostname { .. }
         | Step::Domainname { .. } => CapabilitySet::SYS_ADMIN,
         // Of these, no capability is missing.
-        Step::Capabilities(_) | Step::SessionKeyring { .. } | Step::Seccomp { .. } | Step::NoNewPrivileges => {
-            CapabilitySet::empty()
-        }
+        Step::Capabilities(_)
+        | Step::SessionKeyring { .. }
+        | Step::Seccomp { .. }
+        | Step::NoNewPrivileges
+        | Step::Wait(_) => CapabilitySet::empty(),
         _ => return None,
     })
 }
