@@ -111,8 +111,11 @@ fn parse(mut config: Map<String, Value>) -> Result<Network> {
         None if config.contains_key("type") => Value::Array(vec![Value::Object(config)]),
         None => return Err(Error::new("there are no plugins")),
     };
-    let plugins: Vec<Plugin> =
-        serde_path_to_error::deserialize(plugins).map_err(|e| Error::new(e.to_string())).context("plugins")?;
+    let Value::Array(plugins) = plugins else { return Err(Error::new("plugins: not a list")) };
+    let plugin = |(nth, it): (usize, Value)| {
+        Plugin::deserialize(it).map_err(|e| Error::new(e.to_string())).context(format!("plugins[{nth}]"))
+    };
+    let plugins: Vec<Plugin> = plugins.into_iter().enumerate().map(plugin).collect::<Result<_>>()?;
     if plugins.is_empty() {
         return Err(Error::new("there are no plugins"));
     }

@@ -128,7 +128,7 @@ fn a_network_that_cannot_be_used_says_why() {
         (json!({ "plugins": plugins, "cniVersion": "one" }), "cniVersion \"one\": not a version"),
         (json!({ "plugins": [], "cniVersion": "1.0.0" }), "there are no plugins"),
         (json!({ "cniVersion": "1.0.0" }), "there are no plugins"),
-        (json!({ "plugins": [{ "type": "one" }, {}], "cniVersion": "1.0.0" }), "plugins: [1]: missing field `type`"),
+        (json!({ "plugins": [{ "type": "one" }, {}], "cniVersion": "1.0.0" }), "plugins[1]: missing field `type`"),
     ] {
         let host = Host::new();
         let mut config = config;

@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod config;
 pub mod limits;
+mod place;
 mod written;
 
 use std::os::fd::AsFd as _;
@@ -55,13 +56,10 @@ pub fn load_part<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     limits::check_objects(text)?;
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let spec = serde_path_to_error::deserialize(&mut json).map_err(|e| match e.path().to_string().as_str() {
-        "." => Error::new(e.into_inner().to_string()),
-        path => Error::new(format!("{path}: {}", e.inner())),
-    })?;
-    json.end().map_err(|e| Error::new(e.to_string()))?;
-    Ok(spec)
+    serde_json::from_slice(text).map_err(|e| match place::of(text, e.line(), e.column()).as_str() {
+        "" => Error::new(e.to_string()),
+        place => Error::new(format!("{place}: {e}")),
+    })
 }
 
 /// What is given replaces what is there; null leaves it.
