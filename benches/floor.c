@@ -1,24 +1,35 @@
 /*
- * floor ROOTFS: the kernel's own price of one container.
+ * floor OPERATION …: the kernel's own price of what a runtime does. Without JSON, validation, locks, limits, a second
+ * exec; no path is checked, no descriptor verified. What a runtime needs beyond this is its own work. Not to be used for
+ * anything but measuring.
  *
- * Makes the container of `hilum spec` with the arguments /bin/true, removes it, and does nothing else: no JSON, no
- * state, no validation, no second exec, no path is checked. What a runtime needs beyond this is its own work.
- * Left out: the device program on the cgroup. Not to be used for anything but measuring.
+ *   run ROOTFS               a container of `hilum spec` with /bin/true, waited for and removed
+ *   create DIR ROOTFS [ARG…] one that waits, with its state in DIR
+ *   start|state|kill|delete|pause|resume DIR
+ *   exec DIR ARG…            another process in it, waited for
+ *   list DIR…                the state of all
+ *
+ * The layout of cgroups is the host's: version 2 alone, or the hierarchies of version 1 below /sys/fs/cgroup.
+ * Left out: the device program (v2), device rules and masks that only exist elsewhere.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -41,10 +52,103 @@ static void die(const char *what)
 }
 
 #define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
+    ({                                                                                                                 \
+        long result_ = (call);                                                                                         \
+        if (result_ < 0)                                                                                               \
             die(#call);                                                                                                \
-    } while (0)
+        (int)result_;                                                                                                  \
+    })
+
+/* ---- cgroups ---- */
+
+/* The hierarchies of version 1: none where there is version 2 alone. */
+static struct hierarchy {
+    char name[32];
+    int tree; /* the container's cgroup, as a detached mount */
+} hierarchies[16];
+static int count;
+
+static void look_for_hierarchies(void)
+{
+    struct statfs fs;
+    CHECK(statfs(CGROUPS, &fs));
+    if (fs.f_type == CGROUP2_SUPER_MAGIC)
+        return;
+    DIR *dir = opendir(CGROUPS);
+    if (!dir)
+        die(CGROUPS);
+    for (struct dirent *entry; (entry = readdir(dir)) && count < 16;) {
+        char path[1024];
+        snprintf(path, sizeof path, CGROUPS "/%s", entry->d_name);
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof hierarchies->name && statfs(path, &fs) == 0 &&
+            fs.f_type == CGROUP_SUPER_MAGIC)
+            strcpy(hierarchies[count++].name, entry->d_name);
+    }
+    closedir(dir);
+}
+
+static void in_hierarchy(char *path, int n, const char *cgroup, const char *file)
+{
+    snprintf(path, 1024, CGROUPS "/%s%s%s%s", count ? hierarchies[n].name : "", cgroup, *file ? "/" : "", file);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+    CHECK(write(fd, text, strlen(text)));
+    close(fd);
+}
+
+static size_t read_file(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = CHECK(read(fd, text, size - 1));
+    close(fd);
+    text[length] = 0;
+    return length;
+}
+
+static void make_cgroups(const char *cgroup)
+{
+    char path[1024], value[64];
+    for (int n = 0; n == 0 || n < count; n++) {
+        in_hierarchy(path, n, cgroup, "");
+        CHECK(mkdir(path, 0755));
+        if (count && strcmp(hierarchies[n].name, "cpuset") == 0) { /* empty, and then nobody may enter */
+            const char *files[] = { "cpuset.cpus", "cpuset.mems" };
+            for (int i = 0; i < 2; i++) {
+                in_hierarchy(path, n, "", files[i]);
+                read_file(path, value, sizeof value);
+                in_hierarchy(path, n, cgroup, files[i]);
+                write_file(path, value);
+            }
+        }
+    }
+}
+
+static void enter_cgroups(const char *cgroup)
+{
+    char path[1024];
+    for (int n = 0; n < count; n++) {
+        in_hierarchy(path, n, cgroup, "cgroup.procs");
+        write_file(path, "0");
+        in_hierarchy(path, n, cgroup, "");
+        hierarchies[n].tree = CHECK(syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    }
+}
+
+static void remove_cgroups(const char *cgroup)
+{
+    char path[1024];
+    for (int n = 0; n == 0 || n < count; n++) {
+        in_hierarchy(path, n, cgroup, "");
+        CHECK(rmdir(path));
+    }
+}
+
+/* ---- the container ---- */
 
 static void mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
 {
@@ -73,7 +177,20 @@ static void mounts(void)
     mount_at("shm", "/dev/shm", "tmpfs", SAFE, "mode=1777,size=65536k");
     mount_at("mqueue", "/dev/mqueue", "mqueue", SAFE, NULL);
     mount_at("sysfs", "/sys", "sysfs", SAFE | MS_RDONLY, NULL);
-    mount_at("cgroup", CGROUPS, "cgroup2", SAFE | MS_RELATIME | MS_RDONLY, NULL);
+    if (!count) {
+        mount_at("cgroup", CGROUPS, "cgroup2", SAFE | MS_RELATIME | MS_RDONLY, NULL);
+        return;
+    }
+    struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+    mount_at("tmpfs", CGROUPS, "tmpfs", SAFE, "mode=755");
+    for (int n = 0; n < count; n++) {
+        char path[1024];
+        in_hierarchy(path, n, "", "");
+        CHECK(mkdir(path, 0755));
+        CHECK(syscall(SYS_mount_setattr, hierarchies[n].tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes));
+        CHECK(syscall(SYS_move_mount, hierarchies[n].tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH));
+    }
+    CHECK(mount(NULL, CGROUPS, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE, NULL));
 }
 
 static void devices(void)
@@ -134,8 +251,7 @@ static void protect(void)
 static void loopback_up(void)
 {
     struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    CHECK(fd);
+    int fd = CHECK(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     CHECK(ioctl(fd, SIOCSIFFLAGS, &lo));
 }
 
@@ -161,13 +277,19 @@ static void credentials(void)
     CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 }
 
-static void container(const char *rootfs)
+static void execute(char *const *argv)
 {
-    char *const argv[] = { "/bin/true", NULL };
     char *const envp[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", NULL };
+    execve(argv[0], argv, envp);
+    die(argv[0]);
+}
 
+static void confine(const char *rootfs, const char *cgroup)
+{
+    enter_cgroups(cgroup);
     /* Not a flag of clone3: the namespace's root is the cgroup of the caller, and only now is that the new one. */
-    CHECK(unshare(CLONE_NEWCGROUP));
+    if (!count)
+        CHECK(unshare(CLONE_NEWCGROUP));
     CHECK(setsid());
     CHECK(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "floor"));
     loopback_up();
@@ -177,44 +299,230 @@ static void container(const char *rootfs)
     protect();
     CHECK(sethostname("hilum", 5));
     credentials();
-    CHECK(syscall(SYS_close_range, 3, ~0u, 0));
-    execve(argv[0], argv, envp);
-    die(argv[0]);
 }
 
-int main(int argc, char **argv)
+static pid_t clone_container(const char *cgroup)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: floor ROOTFS\n");
-        return 1;
-    }
-
     struct clone_args args = {
         .flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS,
         .exit_signal = SIGCHLD,
     };
-    char cgroup[64];
-    struct statfs fs;
-    CHECK(statfs(CGROUPS, &fs));
-    int unified = fs.f_type == CGROUP2_SUPER_MAGIC; /* without it there is no CLONE_INTO_CGROUP */
-    if (unified) {
-        snprintf(cgroup, sizeof cgroup, CGROUPS "/floor-%d", getpid());
-        CHECK(mkdir(cgroup, 0755));
-        int fd = open(cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        CHECK(fd);
-        args.cgroup = fd;
+    if (!count) { /* there is no CLONE_INTO_CGROUP for version 1 */
+        char path[1024];
+        in_hierarchy(path, 0, cgroup, "");
+        args.cgroup = CHECK(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
         args.flags |= CLONE_INTO_CGROUP;
     }
+    return CHECK(syscall(SYS_clone3, &args, sizeof args));
+}
 
-    pid_t pid = syscall(SYS_clone3, &args, sizeof args);
-    if (pid == 0)
-        container(argv[1]);
-    int failed = pid < 0, status = 0;
-    if (failed)
-        perror("clone3");
-    else
-        CHECK(waitpid(pid, &status, 0));
-    if (unified)
-        CHECK(rmdir(cgroup));
-    return failed || status != 0;
+static int wait_for(pid_t pid)
+{
+    int status;
+    CHECK(waitpid(pid, &status, 0));
+    return status != 0;
+}
+
+/* ---- operations ---- */
+
+static int run(const char *rootfs)
+{
+    char cgroup[64];
+    char *const argv[] = { "/bin/true", NULL };
+
+    snprintf(cgroup, sizeof cgroup, "/floor-%d", getpid());
+    make_cgroups(cgroup);
+    pid_t pid = clone_container(cgroup);
+    if (pid == 0) {
+        confine(rootfs, cgroup);
+        CHECK(syscall(SYS_close_range, 3, ~0u, 0));
+        execute(argv);
+    }
+    int failed = wait_for(pid);
+    remove_cgroups(cgroup);
+    return failed;
+}
+
+/* What is kept of a container: two lines, and a pipe that start(1) writes to. */
+struct state {
+    pid_t pid;
+    char cgroup[64];
+};
+
+static struct state load(const char *dir)
+{
+    char path[1024], text[256];
+    struct state state;
+    snprintf(path, sizeof path, "%s/state", dir);
+    read_file(path, text, sizeof text);
+    if (sscanf(text, "%d %63s", &state.pid, state.cgroup) != 2)
+        die(path);
+    return state;
+}
+
+static int create(const char *dir, const char *rootfs, char *const *argv)
+{
+    static char *const usual[] = { "/bin/true", NULL };
+    char cgroup[64], path[1024], text[128], byte = 0;
+    int ready[2], begin, done;
+
+    snprintf(cgroup, sizeof cgroup, "/floor-%d", getpid());
+    CHECK(mkdir(dir, 0700));
+    snprintf(path, sizeof path, "%s/begin", dir);
+    CHECK(mkfifo(path, 0600));
+    begin = CHECK(open(path, O_RDWR | O_CLOEXEC));
+    snprintf(path, sizeof path, "%s/done", dir);
+    CHECK(mkfifo(path, 0600));
+    done = CHECK(open(path, O_RDWR | O_CLOEXEC));
+    CHECK(pipe2(ready, O_CLOEXEC));
+    make_cgroups(cgroup);
+    pid_t pid = clone_container(cgroup);
+    if (pid == 0) {
+        confine(rootfs, cgroup);
+        CHECK(write(ready[1], &byte, 1));
+        CHECK(read(begin, &byte, 1));
+        CHECK(syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC));
+        execute(*argv ? argv : usual);
+    }
+    close(done);
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1)
+        return 1;
+    snprintf(path, sizeof path, "%s/state", dir);
+    int fd = CHECK(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    CHECK(write(fd, text, snprintf(text, sizeof text, "%d %s\n", pid, cgroup)));
+    return 0;
+}
+
+/* The end of the other pipe is that of execve. */
+static int start(const char *dir)
+{
+    char path[1024], byte = 0;
+    snprintf(path, sizeof path, "%s/done", dir);
+    int done = CHECK(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    snprintf(path, sizeof path, "%s/begin", dir);
+    int begin = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+    CHECK(write(begin, &byte, 1));
+    struct pollfd ended = { .fd = done };
+    CHECK(poll(&ended, 1, 10000));
+    return !(ended.revents & POLLHUP);
+}
+
+static int show(const char *dir)
+{
+    char path[64], stat[512];
+    struct state state = load(dir);
+    snprintf(path, sizeof path, "/proc/%d/stat", state.pid);
+    size_t length = read_file(path, stat, sizeof stat);
+    return printf("%s %d %s\n", dir, state.pid, length ? "running" : "stopped") < 0;
+}
+
+static int send_kill(const char *dir)
+{
+    int pidfd = CHECK(syscall(SYS_pidfd_open, load(dir).pid, 0));
+    CHECK(syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0));
+    return 0;
+}
+
+static int delete(const char *dir)
+{
+    static const char *const files[] = { "state", "begin", "done" };
+    struct state state = load(dir);
+    char path[1024];
+    struct pollfd ended = { .fd = syscall(SYS_pidfd_open, state.pid, 0), .events = POLLIN };
+    if (ended.fd >= 0)
+        CHECK(poll(&ended, 1, 10000));
+    remove_cgroups(state.cgroup);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        CHECK(unlink(path));
+    }
+    CHECK(rmdir(dir));
+    return 0;
+}
+
+static int freeze(const char *dir, int on)
+{
+    char path[1024], text[128];
+    struct state state = load(dir);
+    for (int n = 0; n < count; n++) {
+        if (strcmp(hierarchies[n].name, "freezer"))
+            continue;
+        in_hierarchy(path, n, state.cgroup, "freezer.state");
+        write_file(path, on ? "FROZEN" : "THAWED");
+        do
+            read_file(path, text, sizeof text);
+        while (strncmp(text, on ? "FROZEN" : "THAWED", 6));
+        return 0;
+    }
+    in_hierarchy(path, 0, state.cgroup, "cgroup.events");
+    int fd = CHECK(open(path, O_RDONLY | O_CLOEXEC));
+    struct pollfd changed = { .fd = fd, .events = POLLPRI };
+    in_hierarchy(path, 0, state.cgroup, "cgroup.freeze");
+    write_file(path, on ? "1" : "0");
+    for (;;) {
+        text[CHECK(pread(fd, text, sizeof text - 1, 0))] = 0;
+        if (strstr(text, on ? "frozen 1" : "frozen 0"))
+            return 0;
+        CHECK(poll(&changed, 1, 10000));
+    }
+}
+
+static int exec(const char *dir, char *const *argv)
+{
+    struct state state = load(dir);
+    int pidfd = CHECK(syscall(SYS_pidfd_open, state.pid, 0));
+    struct clone_args args = { .exit_signal = SIGCHLD };
+    char path[1024];
+
+    if (count) {
+        enter_cgroups(state.cgroup);
+    } else {
+        in_hierarchy(path, 0, state.cgroup, "");
+        args.cgroup = CHECK(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        args.flags = CLONE_INTO_CGROUP;
+    }
+    CHECK(setns(pidfd, CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP));
+    pid_t pid = CHECK(syscall(SYS_clone3, &args, sizeof args));
+    if (pid == 0) {
+        CHECK(setsid());
+        credentials();
+        CHECK(syscall(SYS_close_range, 3, ~0u, 0));
+        execute(argv);
+    }
+    return wait_for(pid);
+}
+
+int main(int argc, char **argv)
+{
+    const char *operation = argc > 2 ? argv[1] : "";
+    const char *dir = argc > 2 ? argv[2] : "";
+    if (strcmp(operation, "state") && strcmp(operation, "list"))
+        look_for_hierarchies();
+    if (!strcmp(operation, "run"))
+        return run(dir);
+    if (!strcmp(operation, "create") && argc > 3)
+        return create(dir, argv[3], argv + 4);
+    if (!strcmp(operation, "start"))
+        return start(dir);
+    if (!strcmp(operation, "state"))
+        return show(dir);
+    if (!strcmp(operation, "kill"))
+        return send_kill(dir);
+    if (!strcmp(operation, "delete"))
+        return delete(dir);
+    if (!strcmp(operation, "pause"))
+        return freeze(dir, 1);
+    if (!strcmp(operation, "resume"))
+        return freeze(dir, 0);
+    if (!strcmp(operation, "exec") && argc > 3)
+        return exec(dir, argv + 3);
+    if (!strcmp(operation, "list")) {
+        for (int i = 2; i < argc; i++)
+            if (show(argv[i]))
+                return 1;
+        return 0;
+    }
+    fprintf(stderr, "usage: floor OPERATION DIR …: see floor.c\n");
+    return 1;
 }

@@ -59,6 +59,10 @@ fn with(test: impl FnOnce(&'static Docker)) {
     }
 }
 
+pub fn with_engine(test: impl FnOnce(&'static Engine)) {
+    with(|docker| test(&docker.engine));
+}
+
 fn start() -> Docker {
     let top = dir().join("docker");
     let exec_root = top.join("run");
@@ -80,6 +84,7 @@ fn start() -> Docker {
         "experimental": true,
     });
     config.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+    config["runtimes"].as_object_mut().unwrap().extend(crate::speed::others().as_object().unwrap().clone());
     let file = path("daemon.json");
     fs::write(&file, config.to_string()).unwrap();
 

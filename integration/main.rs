@@ -12,6 +12,7 @@ mod docker;
 mod engine;
 mod podman;
 mod rootless;
+mod speed;
 mod supervise;
 
 use libtest_mimic::{Arguments, Trial};
@@ -67,7 +68,10 @@ fn main() -> ExitCode {
     if !arguments.list && std::env::var_os(supervise::DIR).is_none() {
         return supervise::run();
     }
-    let rows = [vec![docker::group(), containerd::group(), cri::group()], vec![podman::group(), rootless::group()]];
+    let rows = [
+        vec![docker::group(), containerd::group(), cri::group(), speed::group()],
+        vec![podman::group(), rootless::group()],
+    ];
     let stops: Vec<fn()> = rows.iter().flatten().map(|group| group.stop).collect();
     let mut trials = Vec::new();
     for groups in rows {
