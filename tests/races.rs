@@ -166,7 +166,10 @@ fn files(directory: &Path) -> Vec<String> {
 
 /// What the kernel says that the state does not.
 fn contradiction(c: &Container, state: &Value) -> Option<String> {
-    let file: Value = serde_json::from_str(&read(&c.root().join(&c.id).join("state.json"))).unwrap();
+    // What was held up may have gone on.
+    let Ok(file) = serde_json::from_str::<Value>(&read(&c.root().join(&c.id).join("state.json"))) else {
+        return Some("there is no state.json any more".to_owned());
+    };
     let cgroup = file["cgroup"]["directories"].as_array().unwrap();
     let path = |name: &str| {
         let directory = cgroup.iter().find(|it| it["controllers"].as_array().unwrap().iter().any(|it| it == name));
