@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::Error;
+use crate::proc;
 
 /// Says what is missing, if it failed because hilum may not do what takes these capabilities.
 pub fn needs(error: Error, needed: CapabilitySet) -> Error {
@@ -32,9 +33,9 @@ pub fn forbidden(error: Error) -> Error {
 pub fn in_user_namespace() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
-        let Ok(text) = std::fs::read_to_string("/proc/self/uid_map") else {
+        let Ok(text) = proc::read("/proc/self/uid_map") else {
             return false;
         };
-        text.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+        String::from_utf8_lossy(&text).split_ascii_whitespace().ne(["0", "0", "4294967295"])
     })
 }

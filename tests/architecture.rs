@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
     ("conflict", &["error"]),
-    ("privilege", &["error"]),
+    ("privilege", &["error", "proc"]),
     ("proc", &["error"]),
     ("program", &["error"]),
     ("resctrl", &["error", "spec"]),
@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("netlink", &["error"]),
     ("cni", &["error", "log", "program"]),
     ("spec", &["error", "cgroup"]),
-    ("cgroup", &["error", "log", "conflict", "privilege", "spec", "dbus"]),
+    ("cgroup", &["error", "log", "conflict", "privilege", "proc", "spec", "dbus"]),
     ("plan", &["error", "log", "conflict", "privilege", "proc", "netlink", "spec", "cgroup"]),
     ("state", &["error", "log", "privilege", "proc", "spec", "cgroup", "resctrl"]),
     (

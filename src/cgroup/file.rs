@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
+use crate::proc;
+
 pub(super) fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+    String::from_utf8(proc::read(path)?).map_err(|_| Errno::ILSEQ)
 }
 
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {

@@ -191,15 +191,17 @@ fn remove_leftover(path: &Path, file: &str) -> Result<bool> {
 /// What `save` wrote, without waiting for a command that is at work. `None`: there is no such file.
 pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     // Opened once: it may be replaced or removed at any moment.
-    let mut opened = match fs::File::open(file) {
+    let opened = match fs::File::open(file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.at("read", file)?,
     };
-    if opened.metadata().at("read", file)?.len() > LARGEST {
+    let len = opened.metadata().at("read", file)?.len();
+    if len > LARGEST {
         return Err(Error::new(format!("{}: too large", file.display())));
     }
-    let mut text = Vec::new();
-    opened.read_to_end(&mut text).at("read", file)?;
+    // File's own read_to_end would ask for the size again, and for the position.
+    let mut text = Vec::with_capacity(len as usize + 1);
+    opened.take(LARGEST).read_to_end(&mut text).at("read", file)?;
     serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", file).map(Some)
 }
 

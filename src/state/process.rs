@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::write_aside;
 use crate::error::{Context, Error, Result};
 use crate::privilege;
-use crate::proc::Stat;
+use crate::proc::{self, Stat};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,9 +72,9 @@ fn read_stat(pid: i32) -> Result<Option<(u8, u64)>> {
 /// `None`: the process has ended.
 fn read(pid: i32, name: &str) -> Result<Option<Vec<u8>>> {
     let path = format!("/proc/{pid}/{name}");
-    match std::fs::read(&path) {
+    match proc::read(&path) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if matches!(e.raw_os_error(), Some(2 | 3)) => Ok(None), // ENOENT, or ESRCH while it goes
+        Err(Errno::NOENT | Errno::SRCH) => Ok(None), // the second one while it goes
         Err(e) => Err(e).at("read", path),
     }
 }
