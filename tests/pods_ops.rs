@@ -1,7 +1,8 @@
 //! What is done to a pod and its containers together, and what is seen of them.
 
 use crate::common::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// Counts in /dev/shm/NAME, which is the pod's.
@@ -125,6 +126,42 @@ fn a_paused_pod_without_containers_can_be_removed() {
             pod.left_nothing();
         }
     });
+}
+
+/// In version 1 a process joins one hierarchy after another: here it is between two of them when all that is in the container
+/// is killed, and then the pause holds it.
+#[test]
+fn an_exec_that_a_pause_holds_half_way_does_not_keep_its_pod() {
+    if !hilum_only("pods") || !has_strace() {
+        return;
+    }
+    if Host::plain() == Host::V2 {
+        skip("version 2 alone: a process is cloned into its cgroup");
+        return;
+    }
+    let pod = Pod::new();
+    pod.create(&["--share", "net,pid"]).ok();
+    let c = Container::sleeper().in_pod(&pod);
+    c.up();
+    let state: Value = serde_json::from_str(&read(&c.root().join(&c.id).join("state.json"))).unwrap();
+    let all = state["cgroup"]["directories"].as_array().unwrap();
+    let nth = |controller: &str| {
+        all.iter().position(|it| it["controllers"].as_array().unwrap().iter().any(|it| it == controller)).unwrap()
+    };
+    assert!(0 < nth("devices") && nth("devices") < nth("freezer"), "{all:?}");
+    let first = PathBuf::from(all[0]["path"].as_str().unwrap()).join("cgroup.procs");
+    let there = || read(&first).lines().count();
+    let before = there();
+    let delay = format!("write:delay_enter={}s:when={}", patience(), nth("devices") + 1);
+    let mut command = strace(c.host, &delay, true);
+    command.arg(program()).arg("--root").arg(c.root()).arg("--pods").arg(pod.pods()).args(["exec", &c.id, "true"]);
+    let mut exec = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("it has joined the first hierarchy", || there() > before);
+    pod.verb("pause", &[]).ok();
+    pod.verb("rm", &["-f"]).ok();
+    assert_ne!(wait_within(&mut exec, LIMIT, "exec"), 0);
+    pod.left_nothing();
+    c.left_nothing();
 }
 
 /// What cannot be frozen whole goes on whole: here a process waits for a disk that does not answer.

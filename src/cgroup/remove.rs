@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 
 use super::create::refused;
 use super::process::wait_for_event;
@@ -14,6 +15,9 @@ use crate::log;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is there for longer has hardly been killed: it came later, as the process of an `exec` that was on its way, and a
+/// frozen pod holds it.
+const DYING: Duration = Duration::from_millis(50);
 
 impl Cgroup {
     /// One that is gone, or never came to be, is no error.
@@ -25,7 +29,8 @@ impl Cgroup {
         }
         let deadline = Instant::now() + TIMEOUT;
         // In all hierarchies, also if one of them fails.
-        let results: Vec<Result<()>> = self.removable().map(|d| d.remove(deadline)).collect();
+        let kill = || self.signal_all(Signal::KILL);
+        let results: Vec<Result<()>> = self.removable().map(|d| d.remove(deadline, &kill)).collect();
         results.into_iter().collect()
     }
 
@@ -72,8 +77,9 @@ impl Directory {
             .hint("do this where it is, or mount it there"))
     }
 
-    fn remove(&self, deadline: Instant) -> Result<()> {
-        let doubtful = Instant::now() + DOUBTFUL_TIMEOUT;
+    /// `kill`: whoever is in the cgroup, whose directory this is.
+    fn remove(&self, deadline: Instant, kill: &dyn Fn() -> Result<()>) -> Result<()> {
+        let (doubtful, late) = (Instant::now() + DOUBTFUL_TIMEOUT, Instant::now() + DYING);
         let mut pause = Duration::from_micros(100);
         loop {
             let errno = match remove_tree(&self.path) {
@@ -99,8 +105,11 @@ impl Directory {
                     error.map_err(|e| e.hint(format!("processes in it: {}", pids.join(", "))))
                 };
             }
+            if self.inode.is_some() && Instant::now() >= late {
+                kill()?;
+            }
             if self.version == Version::V2 && self.inode.is_some() {
-                wait_for_event(&self.path, "populated", false, deadline)?;
+                wait_for_event(&self.path, "populated", false, deadline.min(Instant::now() + DYING))?;
             }
             sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));

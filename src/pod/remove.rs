@@ -1,7 +1,5 @@
 //! `pod rm`: whatever there is of a pod is taken back. Can be done again after it failed half-way.
 
-use std::os::fd::AsFd as _;
-
 use hilum_sys::namespace::Kind;
 use rustix::process::Signal;
 
@@ -47,8 +45,9 @@ impl Pod {
     /// that have become children of the host's PID 1, which is in no hurry everywhere. Its cgroup tells when it runs no more.
     fn end_reaper(&self) -> Result<()> {
         let Some(process) = self.reaper.as_ref().map(|reaper| reaper.process) else { return Ok(()) };
-        let Some(pidfd) = process.open()? else { return Ok(()) };
-        hilum_sys::signal::send(pidfd.as_fd(), 9).context(format!("kill the reaper {}", process.pid))?;
+        if process.kill().context("the reaper")?.is_none() {
+            return Ok(());
+        }
         // The pod's cgroup may be frozen, and the reaper's is in it.
         self.cgroup.release_killed()
     }

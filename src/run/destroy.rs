@@ -4,11 +4,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
-use rustix::thread::CapabilitySet;
 
 use super::run_poststop;
-use crate::error::{Context, Error, Result};
-use crate::privilege;
+use crate::error::{Error, Result};
 use crate::resctrl::Groups;
 use crate::state::{Container, State};
 
@@ -32,10 +30,7 @@ pub fn destroy(container: Container, state: &State) -> Result<()> {
 
 fn end_process(state: &State) -> Result<()> {
     let Some(process) = &state.process else { return Ok(()) };
-    let Some(pidfd) = process.open()? else { return Ok(()) };
-    hilum_sys::signal::send(pidfd.as_fd(), 9)
-        .context(format!("kill process {}", process.pid))
-        .map_err(|error| privilege::needs(error, CapabilitySet::KILL))?;
+    let Some(pidfd) = process.kill()? else { return Ok(()) };
     state.cgroup.release_killed()?;
     await_end(process.pid, &pidfd)
 }

@@ -1,9 +1,10 @@
 //! Which process: a pid alone may mean another one by the time it is used, a pid with its start time cannot.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use super::write_aside;
@@ -59,6 +60,19 @@ impl Identity {
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
             Err(_) if !self.is_alive()? => Ok(None),
             Err(errno) => Err(privilege::forbidden(Error::from(errno).context(format!("pidfd_open {}", self.pid)))),
+        }
+    }
+
+    /// The descriptor of what has been sent SIGKILL; `None` if it has ended before.
+    pub fn kill(&self) -> Result<Option<OwnedFd>> {
+        let Some(pidfd) = self.open()? else { return Ok(None) };
+        match hilum_sys::signal::send(pidfd.as_fd(), Signal::KILL.as_raw()) {
+            // Looked at a moment ago, and waited for by its parent since.
+            Err(Errno::SRCH) => Ok(None),
+            other => other
+                .context(format!("kill process {}", self.pid))
+                .map_err(|error| privilege::needs(error, CapabilitySet::KILL))
+                .map(|()| Some(pidfd)),
         }
     }
 }
