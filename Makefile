@@ -13,7 +13,7 @@ PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test reliability bench install clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -45,11 +45,18 @@ reliability: build ## the long form of the tests of attacks, crashes, races and 
 	@$(PACKAGES) test fuzz
 	scripts/reliability $(PARTS)
 
-bench: build ## time, memory and system calls beside crun, runc and the kernel's own price; many pods
-	@$(PACKAGES) build bench
+bench: bench-programs ## time, memory and system calls beside crun, runc and the kernel's own price; many pods
+	set -e; for bench in $(BENCH); do "benches/$$bench"; done
+
+performance: bench-programs ## the same and a profile: docs/performance.md
+	benches/profile
+	benches/run --page
+
+bench-programs: build
+	@$(PACKAGES) build integration bench
 	gcc -O2 -static -Wall -Wextra -o target/floor benches/floor.c
 	gcc -O2 -static -Wall -Wextra -o target/pause benches/pause.c
-	set -e; for bench in $(BENCH); do "benches/$$bench"; done
+	gcc -O2 -static -nostdlib -Wall -Wextra -o target/true benches/true.c
 
 lint: ## format, clippy, and cargo deny, which it installs into target/tools if it can
 	@$(PACKAGES) build deny

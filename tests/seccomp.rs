@@ -1,6 +1,10 @@
 //! Seccomp: the filter of the config, as system calls in the container meet it.
 
 use crate::common::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// Allows everything but `rules`.
 fn deny(rules: Value) -> Value {
@@ -266,5 +270,140 @@ fn a_filter_of_the_size_of_dockers_works() {
     let out = c.run();
     assert_eq!(field(&out.stdout, "Seccomp"), "2");
     assert!(out.code != 0 && out.stderr.contains("Operation not permitted"), "{out:?}");
+    c.finish();
+}
+
+/// A mount namespace with a /run of its own, where filters are kept.
+struct Kept(Helper);
+
+impl Kept {
+    const DIR: &str = "run/hilum.seccomp";
+
+    fn new() -> Kept {
+        let script = "mount -t tmpfs tmpfs /run && exec sleep 1000";
+        Kept(Helper::start(&["unshare", "--mount", "sh", "-c", script], "sleep"))
+    }
+
+    fn dir(&self) -> PathBuf {
+        proc(self.0.pid(), "root").join(Self::DIR)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.dir()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    }
+
+    fn run(&self, c: &Container) -> Out {
+        c.write_config();
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.0.pid())).arg("--").arg(program());
+        command.arg("--root").arg(c.root()).args(["run", "-b"]).arg(c.bundle()).arg(&c.id);
+        c.finish_call(command, Stdio::null())
+    }
+
+    /// Puts in the place of each program one that allows everything.
+    fn allow_all(&self) {
+        for path in self.files() {
+            let mut text = fs::read(&path).unwrap();
+            let end = text.windows(2).position(|two| two == b"}\n").unwrap() + 2;
+            text.truncate(end);
+            // BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+            text.extend([6, 0, 0, 0, 0, 0, 0xff, 0x7f]);
+            fs::write(path, text).unwrap();
+        }
+    }
+}
+
+fn no_mkdir(errno: u32) -> Container {
+    with_seccomp("mkdir /x", json!([{ "names": MKDIR, "action": "SCMP_ACT_ERRNO", "errnoRet": errno }]))
+}
+
+fn is_denied(out: &Out) -> bool {
+    out.code != 0 && out.stderr.contains("can't create directory")
+}
+
+#[test]
+fn a_filter_is_compiled_once() {
+    if !hilum_only("the oracle compiles each time") {
+        return;
+    }
+    let (kept, c) = (Kept::new(), no_mkdir(28));
+    assert!(is_denied(&kept.run(&c)));
+    assert_eq!(kept.files().len(), 1);
+    assert!(is_denied(&kept.run(&c)));
+    assert_eq!(kept.files().len(), 1);
+    // Root may do so, and this shows that it is used.
+    kept.allow_all();
+    kept.run(&c).ok();
+    c.finish();
+}
+
+#[test]
+fn a_filter_of_another_profile_is_not_used() {
+    if !hilum_only("the oracle compiles each time") {
+        return;
+    }
+    let (kept, one, other) = (Kept::new(), no_mkdir(28), no_mkdir(18));
+    assert!(is_denied(&kept.run(&one)));
+    kept.allow_all();
+    let first = fs::read(&kept.files()[0]).unwrap();
+    for slot in 0..64 {
+        fs::write(kept.dir().join(slot.to_string()), &first).unwrap();
+    }
+    assert!(is_denied(&kept.run(&other)), "by the number alone");
+    let profile = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap()).contains("\"errnoRet\":18");
+    assert_eq!(kept.files().iter().filter(|path| profile(path)).count(), 1, "it takes the place");
+    one.finish();
+    other.finish();
+}
+
+#[test]
+fn what_others_could_have_written_is_not_used() {
+    if !hilum_only("the oracle compiles each time") {
+        return;
+    }
+    let (kept, c) = (Kept::new(), no_mkdir(28));
+    assert!(is_denied(&kept.run(&c)));
+    kept.allow_all();
+    let dir = kept.dir();
+    let mode = |mode| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+    for open in [0o770, 0o707, 0o755] {
+        mode(open);
+        assert!(is_denied(&kept.run(&c)), "{open:o}");
+    }
+    mode(0o700);
+    std::os::unix::fs::chown(&dir, Some(1), Some(1)).unwrap();
+    assert!(is_denied(&kept.run(&c)), "another's directory");
+    std::os::unix::fs::chown(&dir, Some(0), Some(0)).unwrap();
+    let file = kept.files().remove(0);
+    std::os::unix::fs::chown(&file, Some(1), Some(1)).unwrap();
+    assert!(is_denied(&kept.run(&c)), "another's file");
+    // That was made anew, by its owner.
+    kept.allow_all();
+    kept.run(&c).ok();
+    fs::remove_dir(c.rootfs().join("x")).unwrap();
+    let moved = dir.with_file_name("moved");
+    fs::rename(&dir, &moved).unwrap();
+    std::os::unix::fs::symlink("moved", &dir).unwrap();
+    assert!(is_denied(&kept.run(&c)), "through a link");
+    c.finish();
+}
+
+#[test]
+fn what_is_broken_is_compiled_anew() {
+    if !hilum_only("the oracle compiles each time") {
+        return;
+    }
+    let (kept, c) = (Kept::new(), no_mkdir(28));
+    assert!(is_denied(&kept.run(&c)));
+    let file = kept.files().remove(0);
+    let whole = fs::read(&file).unwrap();
+    for broken in [&whole[..0], &whole[..7], &whole[..whole.len() - 3], &[whole.as_slice(), &[0; 40_000]].concat()] {
+        fs::write(&file, broken).unwrap();
+        assert!(is_denied(&kept.run(&c)));
+        assert_eq!(fs::read(&file).unwrap(), whole);
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(is_denied(&kept.run(&c)), "a directory in its place");
     c.finish();
 }

@@ -30,11 +30,10 @@ pub fn enter(layout: &str) {
     must(Command::new("sh").args(["-c", script]));
 }
 
-/// The suite of the clients starts their daemons, and measures when it is asked to (integration/speed.rs). With version 2
-/// alone, as every runtime has to work.
+/// The suite of the clients starts their daemons, and measures when it is asked to (integration/speed.rs). With the layout
+/// that has controllers, which clients write to.
 pub fn clients(rounds: usize) -> ExitStatus {
-    let enter = "[ -e /sys/fs/cgroup/cgroup.controllers ] ||
-        { umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup; }
+    let enter = "[ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified
         exec scripts/cargo test --test integration -- speed";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", enter]);

@@ -23,7 +23,7 @@ fn title(layout: &str) -> &'static str {
     match layout {
         "v2" => "cgroup v2",
         "v1" => "cgroup v1",
-        _ => "Through clients, cgroup v2",
+        _ => "Through clients",
     }
 }
 

@@ -134,7 +134,11 @@ impl Cgroup {
     /// thawed, and where it is a pod that is frozen, its others are not to be: then those of this cgroup leave it.
     pub fn release_killed(&self) -> Result<()> {
         if self.frozen()? {
-            self.thaw()?;
+            match self.thaw() {
+                // Another command has removed it meanwhile, and who was in it has died.
+                Err(e) if matches!(e.detail().errno, Some(Errno::NOENT | Errno::NODEV)) => return Ok(()),
+                other => other?,
+            }
         }
         let freezer = match self.freezer() {
             Ok(freezer) if freezer.version == Version::V1 && freezer.is_frozen_from_above()? => freezer,

@@ -9,6 +9,7 @@ mod destroy;
 pub mod exec;
 mod failure;
 mod files;
+mod filters;
 pub mod foreground;
 pub mod handover;
 mod holder;
@@ -267,7 +268,7 @@ impl Creation<'_> {
 }
 
 fn compile(filter: Option<&Filter<'_>>) -> Result<Vec<u8>> {
-    filter.map_or(Ok(Vec::new()), |filter| filter.compile().context("linux.seccomp"))
+    filter.map_or(Ok(Vec::new()), |filter| filters::program(filter).context("linux.seccomp"))
 }
 
 fn no_agent() -> Error {
