@@ -2,14 +2,14 @@
 
 use std::os::fd::OwnedFd;
 
-use hilum_init::step::Point;
+use hilum_init::step::{Point, Step};
 use hilum_sys::schedule::set_affinity;
 
 use super::channel::Said;
 use super::child::{self, Child};
 use super::console::Console;
 use super::handover::Handover;
-use super::{Created, compile, files, no_agent, out_of_turn, steps_after_ready};
+use super::{Created, compile, files, no_agent, out_of_turn, questions, steps_after_ready};
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Result};
 use crate::plan::Plan;
@@ -55,10 +55,14 @@ impl Exec<'_> {
 
     fn converse(&self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>)> {
         let seccomp = compile(self.seccomp)?;
+        // As in a creation (answer_ahead); the last question has to wait for what the caller does.
+        let is_first = questions(self.plan).next() == Some(&Step::Wait(Point::Seccomp));
+        let is_answered = is_first && child.channel().answer(&seccomp).is_ok();
         let mut terminal = None;
         loop {
             match child.next()? {
                 Said::Forked(pid) => self.state.resctrl.as_ref().map_or(Ok(()), |groups| groups.join(pid))?,
+                Said::At(Point::Seccomp) if is_answered => {}
                 Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::Listener(listener) => {

@@ -151,18 +151,27 @@ impl Creation<'_> {
         if self.systemd.is_none() {
             self.cgroup.install_device_filter()?;
         }
-        // What has an answer already is asked without a wait, which saves the run two changes of context.
-        // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
-        let went_ahead = self.may_go_ahead() && child.channel().go().is_ok();
-        let (process, terminal) = self.converse(child)?;
-        Ok((process, terminal, went_ahead))
+        let ahead = self.answer_ahead(child)?;
+        let (process, terminal) = self.converse(child, &ahead)?;
+        Ok((process, terminal, ahead.ready))
     }
 
-    /// Whether the only question of the child will be whether it may execute, and nothing speaks against it.
-    fn may_go_ahead(&self) -> bool {
-        let asks = |step: &&Step<'_>| matches!(step, Step::Wait(_) | Step::Hook(_));
+    /// What has an answer already is asked without a wait, which saves two changes of context for each question.
+    fn answer_ahead(&self, child: &Child<'_>) -> Result<Ahead> {
+        let mut ahead = Ahead::default();
         // Not behind a fork: the process would be on its way before we have been told which one it is.
-        self.go_ahead && !self.plan.stage_one && self.plan.steps.iter().find(asks) == Some(&Step::Wait(Point::Ready))
+        if self.plan.stage_one {
+            return Ok(ahead);
+        }
+        let mut questions = questions(self.plan).peekable();
+        if questions.next_if_eq(&&Step::Wait(Point::Seccomp)).is_some() {
+            // It may have failed by now: then its last words, which are read next, say why, and not a broken pipe.
+            ahead.seccomp = child.channel().answer(&compile(self.seccomp)?).is_ok();
+        }
+        // Who waits for a listener is to have it before anything runs.
+        let may_go = self.go_ahead && !self.seccomp.is_some_and(Filter::notifies);
+        ahead.ready = may_go && questions.next() == Some(&Step::Wait(Point::Ready)) && child.channel().go().is_ok();
+        Ok(ahead)
     }
 
     /// The container's first process is known, and so is what to undo should this one be killed. Written while the child
@@ -174,10 +183,10 @@ impl Creation<'_> {
         self.container.save_document(self.document)
     }
 
-    fn converse(&mut self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>)> {
+    fn converse(&mut self, child: &mut Child<'_>, ahead: &Ahead) -> Result<(Identity, Option<OwnedFd>)> {
         let mut terminal = None;
         // Compiled while the child mounts, unless it waits for something else first.
-        let waits = self.plan.id_maps.is_some() || self.systemd.is_some();
+        let waits = self.plan.id_maps.is_some() || self.systemd.is_some() || ahead.seccomp;
         let mut seccomp = if waits { Vec::new() } else { compile(self.seccomp)? };
         loop {
             match child.next()? {
@@ -213,6 +222,7 @@ impl Creation<'_> {
                     let pid = inner_pid(child.pid())?;
                     child.channel().answer(&hooks::document(self.state, Status::Creating, pid)?)?;
                 }
+                Said::At(Point::Seccomp) if ahead.seccomp => {}
                 Said::At(Point::Seccomp) => child.channel().answer(&seccomp)?,
                 Said::Terminal(master) => terminal = self.console.deliver(master)?,
                 Said::Listener(listener) => {
@@ -265,6 +275,18 @@ impl Creation<'_> {
             run_poststop(self.state);
         }
     }
+}
+
+/// The questions that were answered before they are asked.
+#[derive(Default)]
+struct Ahead {
+    seccomp: bool,
+    ready: bool,
+}
+
+/// What the child will ask, in this order.
+fn questions<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = &'p Step<'p>> {
+    plan.steps.iter().filter(|step| matches!(step, Step::Wait(_) | Step::Hook(_)))
 }
 
 fn compile(filter: Option<&Filter<'_>>) -> Result<Vec<u8>> {
