@@ -162,6 +162,25 @@ fn run_with_a_single_id_needs_no_newuidmap() {
     r.finish();
 }
 
+#[test]
+fn a_users_compiled_filters_are_kept_in_their_own_directory() {
+    if !can_be_tested() {
+        return;
+    }
+    let mut r = without_cgroup_mount(single_id(Container::sh("grep Seccomp: /proc/self/status; mkdir /tmp/x")));
+    let rule = json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" });
+    r.set("linux/seccomp", json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }));
+    let kept = PathBuf::from(r.c.path("xdg")).join("hilum.seccomp");
+    for _ in 0..2 {
+        let out = r.run();
+        assert!(out.stdout.ends_with("2\n") && out.stderr.contains("Operation not permitted"), "{out:?}");
+        let files: Vec<_> = fs::read_dir(&kept).unwrap().flatten().collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].metadata().unwrap().uid(), USER);
+    }
+    r.finish();
+}
+
 /// Whoever may not make a cgroup is in none of its own, and the cgroup mount shows what there is.
 #[test]
 fn the_default_mounts_work_for_a_user_without_cgroups() {

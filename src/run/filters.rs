@@ -18,6 +18,7 @@ use rustix::process::geteuid;
 use crate::error::{Context, Error, Result};
 use crate::log;
 use crate::plan::seccomp::Filter;
+use crate::privilege::in_user_namespace;
 
 const NAME: &str = "hilum.seccomp";
 const SLOTS: u64 = 64;
@@ -46,9 +47,11 @@ fn place(filter: &Filter<'_>) -> Option<(OwnedFd, Vec<u8>)> {
 /// Root's, or the user's own.
 fn directory() -> Option<OwnedFd> {
     let user = geteuid();
-    let path = match user.is_root() {
-        true => PathBuf::from("/run"),
-        false => PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?),
+    let path = match std::env::var_os("XDG_RUNTIME_DIR") {
+        // Rootless podman calls as the root of a user namespace.
+        Some(own) if !user.is_root() || in_user_namespace() => PathBuf::from(own),
+        _ if user.is_root() => PathBuf::from("/run"),
+        _ => return None,
     };
     let path = path.join(NAME);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
