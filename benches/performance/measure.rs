@@ -62,7 +62,10 @@ impl Results {
             let value: Value = serde_json::from_slice(&text).unwrap();
             let versions: BTreeMap<String, String> = serde_json::from_value(value["versions"].clone()).unwrap();
             all.versions.extend(versions);
-            all.without = value["without"].as_str().unwrap_or_default().to_owned();
+            match value["without"].as_str() {
+                None | Some("") => {}
+                Some(without) => all.without = format!("{without} ({layout})"),
+            }
             let rows: Vec<(String, String, Numbers)> = serde_json::from_value(value["rows"].clone()).unwrap();
             all.rows.extend(rows.into_iter().map(|(what, unit, numbers)| Row {
                 layout: layout.to_owned(),
