@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     if let Some(layout) = inside {
         return measure(&layout, rounds);
     }
-    if parts.is_empty() && !page {
+    if parts.is_empty() {
         parts = PARTS.map(str::to_owned).to_vec();
     }
     std::fs::create_dir_all(target().join("bench")).unwrap();
