@@ -214,13 +214,14 @@ impl Stage {
         gone.map(|it| format!("there is no {}", it["path"]))
     }
 
-    /// Where it has waited for something, it needed more system calls than the next time, and has ended before: then earlier.
+    /// Where it has waited for something, it needed more system calls than the next time, which is then done before: then
+    /// earlier.
     fn cut_short(&self, command: &Command, nth: usize) {
         for earlier in [0, 4, 8, 16, 32] {
             let killed = walk(command, self.dir(), &[], Some(((RUNTIME, nth - earlier), Strike::Kill)));
             match killed.code {
-                137 => return,
-                0 => drop(self.pod.verb("rm", &["-f"]).ok()),
+                137 if self.status() != "ready" => return,
+                0 | 137 => drop(self.pod.verb("rm", &["-f"]).ok()),
                 code => panic!("code {code}: {}", killed.stderr),
             }
         }
