@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let script = out.join("no-unwind-tables.ld");
         fs::write(&script, NO_UNWIND_TABLES)?;
         println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
-        // 3000 relocations in 500 bytes, and not in 72 KiB.
+        // 3000 relocations in 1 KiB, and not in 72.
         if c_library_relocates_by_bitmap() {
             println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         }

@@ -3,7 +3,7 @@
 use crate::bundle::Bundle;
 use crate::measure::{Results, Times, time, time_all};
 use crate::target;
-use crate::tool::{Stage, quiet};
+use crate::tool::{Stage, Tool};
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
 
@@ -11,14 +11,14 @@ const LIFE: [&str; 8] = ["create", "start", "state", "exec", "pause", "resume", 
 
 pub fn measure(stage: &Stage, results: &mut Results, rounds: usize) {
     results.without = stage.without.to_owned();
-    whole(stage, results, "run", &stage.short, rounds * 2);
+    whole(stage, results, "run", &stage.short, rounds * 2, |_| true);
     steps(stage, results, "", &stage.long, rounds);
     execs(stage, results, &stage.long, rounds);
     match dockers_profile() {
         Some(profile) => {
             let confine = |config: &mut Value| config["linux"]["seccomp"] = profile.clone();
             let (short, long) = (stage.short.variant("seccomp", confine), stage.long.variant("seccomp", confine));
-            whole(stage, results, "run, with Docker's seccomp profile", &short, rounds * 2);
+            whole(stage, results, "run, with Docker's seccomp profile", &short, rounds * 2, Tool::is_runtime);
             steps(stage, results, ", with Docker's seccomp profile", &long, rounds);
         }
         None => eprintln!("performance: no profile of Docker's, which the part `clients` fetches: left out"),
@@ -27,12 +27,12 @@ pub fn measure(stage: &Stage, results: &mut Results, rounds: usize) {
 }
 
 /// The tools take turns, so that a slow moment of the machine is slow for all.
-fn whole(stage: &Stage, results: &mut Results, what: &str, bundle: &Bundle, rounds: usize) {
+fn whole(stage: &Stage, results: &mut Results, what: &str, bundle: &Bundle, rounds: usize, of: fn(&Tool) -> bool) {
     let mut times = Times::default();
     for round in 0..rounds + 2 {
-        for tool in &stage.tools {
+        for tool in stage.tools.iter().filter(|tool| of(tool)) {
             let took = time(tool.run(bundle, &stage.id(tool, "run")));
-            if round > 1 && !(tool.is_floor() && what.contains("seccomp")) {
+            if round > 1 {
                 times.add(tool, took);
             }
         }
@@ -43,7 +43,7 @@ fn whole(stage: &Stage, results: &mut Results, what: &str, bundle: &Bundle, roun
 fn steps(stage: &Stage, results: &mut Results, which: &str, bundle: &Bundle, rounds: usize) {
     let mut times: Vec<Times> = LIFE.iter().map(|_| Times::default()).collect();
     for round in 0..rounds + 2 {
-        for tool in stage.tools.iter().filter(|tool| which.is_empty() || !tool.is_floor()) {
+        for tool in stage.tools.iter().filter(|tool| which.is_empty() || tool.is_runtime()) {
             let id = stage.id(tool, "life");
             for (operation, times) in LIFE.iter().zip(&mut times) {
                 let command = match *operation {
@@ -117,16 +117,7 @@ fn joined(stage: &Stage, results: &mut Results, rounds: usize) {
         }
         config.as_object_mut().unwrap().remove("hostname");
     });
-    let mut times = Times::default();
-    for round in 0..rounds + 2 {
-        for tool in stage.tools.iter().filter(|tool| !tool.is_floor()) {
-            let took = time(tool.run(&bundle, &stage.id(tool, "joined")));
-            if round > 1 {
-                times.add(tool, took);
-            }
-        }
-    }
-    results.add_times("run, in the net, ipc and uts namespaces of a pod", times);
+    whole(stage, results, "run, in the net, ipc and uts namespaces of a pod", &bundle, rounds, Tool::is_runtime);
 }
 
 struct Sandbox(Child);
@@ -138,7 +129,6 @@ impl Sandbox {
         let mut child = command.spawn().unwrap();
         // It has made them when it says something.
         std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut [0]).unwrap();
-        _ = quiet(Command::new("true")).status();
         Sandbox(child)
     }
 }

@@ -98,6 +98,11 @@ impl Tool {
         self.name == "floor"
     }
 
+    /// What the floor has no part in: filters, namespaces that are joined.
+    pub fn is_runtime(&self) -> bool {
+        !self.is_floor()
+    }
+
     pub fn version(&self) -> String {
         let out = Command::new(&self.program).arg("--version").output().unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -20,7 +20,7 @@ const DOUBTFUL_TIMEOUT: Duration = Duration::from_secs(1);
 const DYING: Duration = Duration::from_millis(50);
 
 impl Cgroup {
-    /// One that is gone, or never came to be, is no error.
+    /// With whoever has come into it since all in it were killed. One that is gone, or never came to be, is no error.
     pub fn remove(&self) -> Result<()> {
         self.refuse_out_of_sight()?;
         if let Err(error) = self.stop_unit() {

@@ -10,7 +10,6 @@ mod tests;
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::unix::fs::MetadataExt as _;
 
 use libseccomp::error::SeccompError;
 use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, ScmpVersion};
@@ -304,6 +303,11 @@ impl<'a> Filter<'a> {
     /// The kernel takes no larger one.
     pub const LARGEST_PROGRAM: usize = MAX_INSTRUCTIONS * INSTRUCTION_SIZE;
 
+    /// What it was planned from.
+    pub fn profile(&self) -> &'a Seccomp {
+        self.config
+    }
+
     /// SECCOMP_FILTER_FLAG_* for seccomp(2).
     pub fn flags(&self) -> u32 {
         self.flags
@@ -386,17 +390,6 @@ impl<'a> Filter<'a> {
     /// Whether it may be one; the kernel looks at each instruction.
     pub fn is_program(bytes: &[u8]) -> bool {
         !bytes.is_empty() && bytes.len() <= Self::LARGEST_PROGRAM && bytes.len() % INSTRUCTION_SIZE == 0
-    }
-
-    /// All that the program follows from: the profile, the library, and whose instructions come before its.
-    pub fn source(&self) -> Result<Vec<u8>> {
-        let own = std::fs::metadata("/proc/self/exe").context("stat /proc/self/exe")?;
-        let (version, library, arch) = (env!("CARGO_PKG_VERSION"), version(), std::env::consts::ARCH);
-        let binary = format!("{} {} {}", own.len(), own.mtime(), own.mtime_nsec());
-        let mut source = format!("hilum {version} ({binary}), libseccomp {library}, {arch}\n").into_bytes();
-        serde_json::to_writer(&mut source, self.config).map_err(|e| Error::new(e.to_string()))?;
-        source.push(b'\n');
-        Ok(source)
     }
 
     fn translate(&self) -> Result<Vec<u8>> {

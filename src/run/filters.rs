@@ -1,7 +1,7 @@
 //! Seccomp filters that were compiled before. For the profile of a Docker container libseccomp takes longer than the kernel
 //! for all the rest of a creation, and it is the same profile for all of them.
 //!
-//! They are kept in a directory that nobody else can write to. The name of a file is a number between 0 and [`SLOTS`], so there
+//! They are kept in a directory that is its owner's alone. The name of a file is a number between 0 and [`SLOTS`], so there
 //! are never more; what was compiled says the text in it, all of which is compared. Whatever is wrong with the directory or a
 //! file, the filter is compiled, and nobody fails.
 
@@ -9,6 +9,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, linkat, mkdir, open, openat, unlinkat};
@@ -17,7 +18,7 @@ use rustix::process::geteuid;
 
 use crate::error::{Context, Error, Result};
 use crate::log;
-use crate::plan::seccomp::Filter;
+use crate::plan::seccomp::{self, Filter};
 use crate::privilege::in_user_namespace;
 
 const NAME: &str = "hilum.seccomp";
@@ -40,8 +41,19 @@ pub fn program(filter: &Filter<'_>) -> Result<Vec<u8>> {
 
 /// The directory, and what a program is found by: all that it follows from.
 fn place(filter: &Filter<'_>) -> Option<(OwnedFd, Vec<u8>)> {
-    let source = filter.source().ok().filter(|source| source.len() <= LONGEST)?;
+    let source = source(filter).ok().filter(|source| source.len() <= LONGEST)?;
     Some((directory()?, source))
+}
+
+/// The profile, the library, and whose instructions come before its.
+fn source(filter: &Filter<'_>) -> Result<Vec<u8>> {
+    let own = std::fs::metadata("/proc/self/exe").context("stat /proc/self/exe")?;
+    let (version, library, arch) = (env!("CARGO_PKG_VERSION"), seccomp::version(), std::env::consts::ARCH);
+    let binary = format!("{} {} {}", own.len(), own.mtime(), own.mtime_nsec());
+    let mut source = format!("hilum {version} ({binary}), libseccomp {library}, {arch}\n").into_bytes();
+    serde_json::to_writer(&mut source, filter.profile()).map_err(|e| Error::new(e.to_string()))?;
+    source.push(b'\n');
+    Ok(source)
 }
 
 /// Root's, or the user's own.

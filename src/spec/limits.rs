@@ -33,7 +33,7 @@ pub fn open_file(path: &Path) -> Result<File> {
 
 /// No more of it than `most`, whatever it is a file of.
 pub fn read(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {
-    // In one read, and one for the end.
+    // In one read, and one for the end. (File's own read_to_end would ask for the size again, and for the position.)
     let len = file.metadata().at("stat", path)?.len().min(most);
     let mut text = Vec::with_capacity(len as usize + 1);
     file.take(most + 1).read_to_end(&mut text).at("read", path)?;

@@ -1,7 +1,7 @@
 //! A directory that stands for something (a container, a pod), and whose lock serialises the commands on it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
+use crate::spec::limits;
 
 /// A state larger than this was not written by hilum.
 const LARGEST: u64 = 64 << 20;
@@ -195,13 +196,7 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.at("read", file)?,
     };
-    let len = opened.metadata().at("read", file)?.len();
-    if len > LARGEST {
-        return Err(Error::new(format!("{}: too large", file.display())));
-    }
-    // File's own read_to_end would ask for the size again, and for the position.
-    let mut text = Vec::with_capacity(len as usize + 1);
-    opened.take(LARGEST).read_to_end(&mut text).at("read", file)?;
+    let text = limits::read(&opened, file, LARGEST)?;
     serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", file).map(Some)
 }
 
