@@ -12,6 +12,11 @@ pub(super) fn read(path: &Path) -> Result<String> {
     String::from_utf8(proc::read(path)?).map_err(|_| Errno::ILSEQ)
 }
 
+/// A file of one piece; of a list, `read`.
+pub(super) fn read_piece(dir: &OwnedFd, name: &str) -> Result<String> {
+    String::from_utf8(proc::read_piece(dir, name.as_ref())?).map_err(|_| Errno::ILSEQ)
+}
+
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
 }

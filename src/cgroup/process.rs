@@ -38,14 +38,15 @@ impl Cgroup {
     }
 
     fn open_entry(&self) -> Result<Entry> {
+        let open = |directory: &Directory| directory.open().at("open", &directory.path);
         let mut entry = Entry { v2: None, procs: Vec::new() };
         if self.is_unified() {
-            entry.v2 = self.directories.first().map(Directory::open).transpose()?;
+            entry.v2 = self.directories.first().map(open).transpose()?;
             return Ok(entry);
         }
         for directory in &self.directories {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let procs = openat(directory.open()?, "cgroup.procs", flags, Mode::empty());
+            let procs = openat(directory.open().at("open", &directory.path)?, "cgroup.procs", flags, Mode::empty());
             entry.procs.push(procs.at("open", directory.path.join("cgroup.procs")).map_err(refused)?);
         }
         Ok(entry)
@@ -126,8 +127,10 @@ impl Cgroup {
 
     /// Whether its processes are stopped: it was frozen, or one above it was, as a pod's is.
     pub fn paused(&self) -> Result<bool> {
-        let Ok(freezer) = self.freezer() else { return Ok(false) };
-        Ok(freezer.is_frozen()? || freezer.is_frozen_from_above()?)
+        self.freezer().map_or(Ok(false), |freezer| match freezer.version {
+            Version::V2 => freezer.says("cgroup.events", |events| file::flag(events, "frozen") == Some(true)),
+            Version::V1 => freezer.says("freezer.state", |state| state.trim() == "FROZEN"),
+        })
     }
 
     /// Lets processes die that were killed while they were frozen. In v2 they do by themselves. In v1 they have to be
@@ -246,45 +249,39 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
 
 impl Directory {
     /// If it is the container's still: by now another container may have the path.
-    fn open(&self) -> Result<OwnedFd> {
-        let directory = file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY).at("open", &self.path)?;
-        let inode = fstat(&directory).at("stat", &self.path)?.st_ino;
+    fn open(&self) -> rustix::io::Result<OwnedFd> {
+        let directory = file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY)?;
+        let inode = fstat(&directory)?.st_ino;
         match self.inode.is_none_or(|own| own == inode) {
             true => Ok(directory),
-            false => Err(Errno::NODEV).at("open", &self.path),
+            false => Err(Errno::NODEV),
         }
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool> {
         match self.version {
-            Version::V2 => Ok(self.ask("cgroup.freeze")?.trim() == "1"),
-            Version::V1 if !self.has_freezer() => Ok(false),
-            Version::V1 => Ok(self.ask("freezer.self_freezing")?.trim() == "1"),
+            Version::V2 => self.says("cgroup.freeze", is_one),
+            Version::V1 => self.says("freezer.self_freezing", is_one),
         }
     }
 
-    /// Of one that is not frozen itself.
+    /// cgroup v1.
     fn is_frozen_from_above(&self) -> Result<bool> {
-        match self.version {
-            Version::V2 => Ok(file::flag(&self.ask("cgroup.events")?, "frozen") == Some(true)),
-            Version::V1 if !self.has_freezer() => Ok(false),
-            Version::V1 => Ok(self.ask("freezer.parent_freezing")?.trim() == "1"),
-        }
+        self.says("freezer.parent_freezing", is_one)
     }
 
-    fn has_freezer(&self) -> bool {
-        self.controllers.iter().any(|c| c == "freezer")
-    }
-
-    /// Nothing, if it is gone.
-    fn ask(&self, name: &str) -> Result<String> {
-        let path = self.path.join(name);
-        match file::read(&path) {
-            Ok(text) => Ok(text),
-            Err(Errno::NOENT | Errno::NODEV) => Ok(String::new()),
-            Err(errno) => Err(errno).at("read", &path),
+    /// Asks a file of one piece; no, if there is none: the cgroup is gone or another container's, or has no freezer.
+    fn says(&self, name: &str, what: impl FnOnce(&str) -> bool) -> Result<bool> {
+        match self.open().and_then(|dir| file::read_piece(&dir, name)) {
+            Ok(text) => Ok(what(&text)),
+            Err(Errno::NOENT | Errno::NODEV) => Ok(false),
+            Err(errno) => Err(errno).at("read", self.path.join(name)),
         }
     }
+}
+
+fn is_one(text: &str) -> bool {
+    text.trim() == "1"
 }
 
 fn freeze_v1(path: &Path) -> Result<()> {

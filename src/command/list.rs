@@ -7,76 +7,110 @@ use clap::ArgMatches;
 use super::{Global, text};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::state::{Document, State, Status, entries, read};
+use crate::state::{Document, State, Status, entries, glance};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let states = states(&global.root)?;
-    let owners = Owners::read();
-    let mut rows = Vec::new();
-    for state in &states {
-        match row(state, &owners) {
-            Ok(row) => rows.push(row),
-            Err(e) => log::complain(&format!("container {}: {e}", state.id)),
-        }
-    }
-    let text = if args.get_flag("quiet") {
-        rows.iter().map(|row| format!("{}\n", row.id)).collect()
-    } else if text(args, "format") == Some("json") {
-        // runc's encoder writes an empty list as null, and callers know.
-        let json = if rows.is_empty() { Ok("null".into()) } else { serde_json::to_string(&rows) };
-        json.map_err(|e| Error::new(e.to_string()))? + "\n"
-    } else {
-        table(&rows)
+    let form = match text(args, "format") {
+        _ if args.get_flag("quiet") => Form::Ids,
+        Some("json") => Form::Json,
+        _ => Form::Table,
     };
-    super::print(&text)?;
+    let owners = Owners::read();
+    let mut list = List::default();
+    each(&global.root, |state| {
+        if let Err(e) = add(&mut list, form, &state, &owners) {
+            log::complain(&format!("container {}: {e}", state.id));
+        }
+    })?;
+    super::print(&list.text(form))?;
     Ok(0)
 }
 
 /// What can be read, in the order of ids; the rest is told on stderr.
 pub fn states(root: &Path) -> Result<Vec<State>> {
     let mut states = Vec::new();
+    each(root, |state| states.push(state))?;
+    Ok(states)
+}
+
+/// One at a time: of a thousand, none is kept.
+fn each(root: &Path, mut see: impl FnMut(State)) -> Result<()> {
     for id in entries(root)? {
-        match read(&root.join(&id)) {
-            Ok(Some(state)) => states.push(state),
+        match glance(&root.join(&id)) {
+            Ok(Some(state)) => see(state),
             // Taken a moment ago, or left by a command that was killed.
             Ok(None) => {}
             Err(e) => log::complain(&format!("load container {id}: {e}")),
         }
     }
-    Ok(states)
+    Ok(())
 }
 
-fn row<'s>(state: &'s State, owners: &Owners) -> Result<Document<'s>> {
+fn add(list: &mut List, form: Form, state: &State, owners: &Owners) -> Result<()> {
     let status: Status = state.status()?;
     let mut row = state.document(status, state.pid(status));
     row.owner = owners.name(state.owner);
-    Ok(row)
+    list.add(form, &row)
 }
 
-fn table(rows: &[Document<'_>]) -> String {
+#[derive(Clone, Copy)]
+enum Form {
+    Ids,
+    Json,
+    Table,
+}
+
+/// As it is printed, but for the widths of a table's columns.
+#[derive(Default)]
+struct List {
+    text: String,
+    rows: Vec<[String; 6]>,
+}
+
+impl List {
+    fn add(&mut self, form: Form, row: &Document<'_>) -> Result<()> {
+        match form {
+            Form::Ids => self.text.extend([row.id, "\n"]),
+            Form::Json => {
+                let json = serde_json::to_string(row).map_err(|e| Error::new(e.to_string()))?;
+                self.text.extend([if self.text.is_empty() { "[" } else { "," }, &json]);
+            }
+            Form::Table => {
+                let bundle = row.bundle.to_string_lossy().into_owned();
+                let (id, status, created) = (row.id.into(), row.status.into(), row.created.into());
+                self.rows.push([id, row.pid.to_string(), status, bundle, created, row.owner.clone()]);
+            }
+        }
+        Ok(())
+    }
+
+    fn text(self, form: Form) -> String {
+        match form {
+            Form::Ids => self.text,
+            // runc's encoder writes an empty list as null, and callers know.
+            Form::Json if self.text.is_empty() => "null\n".into(),
+            Form::Json => self.text + "]\n",
+            Form::Table => table(&self.rows),
+        }
+    }
+}
+
+fn table(rows: &[[String; 6]]) -> String {
     let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from);
-    let cells = rows.iter().map(|row| {
-        let bundle = row.bundle.to_string_lossy().into_owned();
-        [row.id.into(), row.pid.to_string(), row.status.into(), bundle, row.created.into(), row.owner.clone()]
-    });
-    let lines: Vec<[String; 6]> = std::iter::once(head).chain(cells).collect();
+    let lines = || std::iter::once(&head).chain(rows);
     let mut widths = [0; 6];
-    for line in &lines {
+    for line in lines() {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count() + 3).max(12);
         }
     }
     let mut text = String::new();
-    for line in &lines {
-        let (last, cells) = match line.split_last() {
-            Some(parts) => parts,
-            None => continue,
-        };
+    for [cells @ .., last] in lines() {
         for (cell, width) in cells.iter().zip(widths) {
-            text.push_str(&format!("{cell:width$}"));
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
         }
-        text.push_str(last);
-        text.push('\n');
+        text.extend([last, "\n"]);
     }
     text
 }

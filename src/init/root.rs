@@ -121,39 +121,39 @@ impl Root {
 
     /// One pass over the components. At a dangling link, puts its target in its place for the next pass.
     fn make(&self, path: &mut PathBuf, leaf: Leaf, no_symlinks: bool) -> Result<Made> {
-        let mut parent = self.find(c".", OFlags::PATH, no_symlinks)?;
-        let mut end = 0;
+        let (mut parent, mut end) = self.deepest(path, no_symlinks)?;
         while let Some((start, stop)) = path.component(end) {
             end = stop;
-            let found = match self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks) {
-                Err(Errno::NOENT) => None,
-                other => Some(other.during("open a part of the target")?),
-            };
-            parent = match found {
-                Some(fd) => fd,
-                None => {
-                    let last = path.component(stop).is_none();
-                    let name = path.name(start, stop)?;
-                    let made = match leaf {
-                        Leaf::File if last => {
-                            let mode = Mode::from_raw_mode(0o644);
-                            mknodat(parent.as_fd(), name, FileType::RegularFile, mode, 0)
-                        }
-                        _ => mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o755)),
-                    };
-                    match made {
-                        Ok(()) => {}
-                        Err(Errno::EXIST) if path.splice_link(parent.as_fd(), start, stop)? => {
-                            return Ok(Made::MetLink);
-                        }
-                        Err(Errno::EXIST) => {} // a sibling made it first
-                        Err(errno) => return Err(errno).during("create the target"),
-                    }
-                    self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks).during("open what was created")?
+            let last = path.component(stop).is_none();
+            let name = path.name(start, stop)?;
+            let made = match leaf {
+                Leaf::File if last => {
+                    mknodat(parent.as_fd(), name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
                 }
+                _ => mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o755)),
             };
+            match made {
+                Ok(()) => {}
+                Err(Errno::EXIST) if path.splice_link(parent.as_fd(), start, stop)? => return Ok(Made::MetLink),
+                Err(Errno::EXIST) => {} // a sibling made it first
+                Err(errno) => return Err(errno).during("create the target"),
+            }
+            parent = self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks).during("open what was created")?;
         }
         Ok(Made::All(parent))
+    }
+
+    /// The last directory on the way that is there, and where it ends in the path.
+    fn deepest(&self, path: &mut PathBuf, no_symlinks: bool) -> Result<(OwnedFd, usize)> {
+        let mut end = path.len;
+        loop {
+            end = path.before(end);
+            let above = if end == 0 { c"." } else { path.prefix(end)? };
+            match self.find(above, OFlags::PATH, no_symlinks) {
+                Err(Errno::NOENT) if end > 0 => {}
+                other => return Ok((other.during("open a part of the target")?, end)),
+            }
+        }
     }
 
     pub(crate) fn make_readonly(&self) -> Result<()> {
@@ -244,6 +244,14 @@ impl PathBuf {
         let start = from + rest.iter().position(|b| *b != b'/')?;
         let length = self.text().get(start..)?.iter().position(|b| *b == b'/');
         Some((start, length.map_or(self.len, |length| start + length)))
+    }
+
+    /// Where the component before the last one of these bytes stops.
+    fn before(&self, end: usize) -> usize {
+        let text = self.text().get(..end).unwrap_or_default();
+        let last = text.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+        let slash = text.get(..last).unwrap_or_default().iter().rposition(|b| *b == b'/').unwrap_or(0);
+        text.get(..slash).unwrap_or_default().iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1)
     }
 
     fn cut(&mut self, start: usize, stop: usize) -> Result<&CStr> {

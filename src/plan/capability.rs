@@ -47,14 +47,29 @@ const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// Whether this process could give it: it is in its bounding set.
-pub fn is_available(number: u32) -> bool {
-    let bit = CapabilitySet::from_bits_retain(1 << number);
-    rustix::thread::capability_is_in_bounding_set(bit).unwrap_or(false)
+/// What this process could give: its bounding set. Five lists name the same ones, each of which is a system call.
+#[derive(Default)]
+pub struct Bounding {
+    asked: u64,
+    there: u64,
+}
+
+impl Bounding {
+    pub fn has(&mut self, number: u32) -> bool {
+        let bit = 1 << number;
+        if self.asked & bit == 0 {
+            self.asked |= bit;
+            let one = CapabilitySet::from_bits_retain(bit);
+            if rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false) {
+                self.there |= bit;
+            }
+        }
+        self.there & bit != 0
+    }
 }
 
 /// The mask of the names, and those among them that are unknown or not available.
-pub fn mask(names: &[String], available: impl Fn(u32) -> bool) -> (u64, Vec<&str>) {
+pub fn mask(names: &[String], mut available: impl FnMut(u32) -> bool) -> (u64, Vec<&str>) {
     let mut unknown = Vec::new();
     let mask = names.iter().fold(0, |mask, name| match NAMES.iter().position(|known| known == name) {
         Some(number) if available(number as u32) => mask | 1 << number,

@@ -287,8 +287,9 @@ fn identity(b: &mut Builder<'_>, process: &Process, setgroups_denied: bool) {
     let none = config::Capabilities::default();
     let wanted = process.capabilities.as_ref().unwrap_or(&none);
     let mut unknown = Vec::new();
+    let mut ours = capability::Bounding::default();
     let mut mask = |names| {
-        let (mask, not_known) = capability::mask(names, capability::is_available);
+        let (mask, not_known) = capability::mask(names, |number| ours.has(number));
         unknown.extend(not_known);
         mask
     };

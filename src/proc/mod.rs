@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use namespace::Namespace;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC, open, statfs};
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat, statfs};
 use rustix::io::retry_on_intr;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -27,7 +28,11 @@ pub fn check() -> Result<()> {
 /// A file that the kernel writes while it is read, in /proc, /sys or a cgroup. It has no size: std::fs::read asks for one in
 /// vain and then begins with 32 bytes: nine system calls for a /proc/PID/stat, and not four.
 pub fn read(path: impl AsRef<Path>) -> rustix::io::Result<Vec<u8>> {
-    let file = open(path.as_ref(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_at(CWD, path.as_ref())
+}
+
+pub fn read_at(dir: impl AsFd, path: &Path) -> rustix::io::Result<Vec<u8>> {
+    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
     loop {
         text.reserve(4096);
@@ -36,6 +41,17 @@ pub fn read(path: impl AsRef<Path>) -> rustix::io::Result<Vec<u8>> {
             return Ok(text);
         }
     }
+}
+
+/// The same of a file that the kernel writes as one piece (seq_file's single_open), and so returns at once if there is room for
+/// it: a shorter answer than asked for is all of it. Not for lists, such as cgroup.procs.
+pub fn read_piece(dir: impl AsFd, path: &Path) -> rustix::io::Result<Vec<u8>> {
+    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::with_capacity(4096);
+    while retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut text)))? > 0 && text.len() == text.capacity() {
+        text.reserve(4096);
+    }
+    Ok(text)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! What no document of people or clients comes near. More is refused before it costs memory and time, or the kernel.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
+use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::retry_on_intr;
 
 use super::config::Spec;
 use crate::error::{Context, Error, Result};
@@ -32,13 +34,16 @@ pub fn open_file(path: &Path) -> Result<File> {
 }
 
 /// No more of it than `most`, whatever it is a file of.
-pub fn read(file: &File, path: &Path, most: u64) -> Result<Vec<u8>> {
-    // In one read, and one for the end. (File's own read_to_end would ask for the size again, and for the position.)
-    let len = file.metadata().at("stat", path)?.len().min(most);
-    let mut text = Vec::with_capacity(len as usize + 1);
-    file.take(most + 1).read_to_end(&mut text).at("read", path)?;
-    if text.len() as u64 > most {
-        return Err(Error::new(format!("{}: larger than {} MiB", path.display(), most >> 20)).path(path));
+pub fn read(file: impl AsFd, path: &Path, most: u64) -> Result<Vec<u8>> {
+    // Most documents fit in: they come with one read, and one for the end, without a question for the size.
+    let mut text = Vec::with_capacity(8 << 10);
+    while retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut text))).at("read", path)? > 0 {
+        if text.len() as u64 > most {
+            return Err(Error::new(format!("{}: larger than {} MiB", path.display(), most >> 20)).path(path));
+        }
+        if text.len() == text.capacity() {
+            text.reserve(text.len());
+        }
     }
     Ok(text)
 }

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use dir::{
-    Container, START_SOCKET, document, document_text, half_made, make_sticky, missing, prepare_root, read, refuse_taken,
+    Container, START_SOCKET, document, document_text, glance, half_made, make_sticky, missing, prepare_root, read,
+    refuse_taken,
 };
 pub use locked::{Access, Locked, entries, load, write_aside};
 pub use namespaces::Namespaces;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::CapabilitySet;
@@ -86,7 +87,7 @@ fn read_stat(pid: i32) -> Result<Option<(u8, u64)>> {
 /// `None`: the process has ended.
 fn read(pid: i32, name: &str) -> Result<Option<Vec<u8>>> {
     let path = format!("/proc/{pid}/{name}");
-    match proc::read(&path) {
+    match proc::read_piece(CWD, path.as_ref()) {
         Ok(text) => Ok(Some(text)),
         Err(Errno::NOENT | Errno::SRCH) => Ok(None), // the second one while it goes
         Err(e) => Err(e).at("read", path),

@@ -66,40 +66,59 @@ impl SharedWord {
     }
 }
 
-/// Zeroed words in pages of their own.
+/// Zeroed words: a few in place, which is enough for an answer or the groups of most processes and costs no system call; more in
+/// pages of their own.
 pub struct Scratch {
-    at: *mut usize,
+    few: [usize; FEW],
+    pages: Option<Pages>,
     words: usize,
 }
 
+const FEW: usize = 8;
+
 impl Scratch {
     pub fn new(words: usize) -> Result<Self> {
-        let bytes = words.max(1).checked_mul(size_of::<usize>()).ok_or(crate::Errno::NOMEM)?;
-        let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, (MAP_PRIVATE | MAP_ANONYMOUS) as usize);
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
-        let at = unsafe { syscall(__NR_mmap, [0, bytes, prot, flags, usize::MAX, 0])? };
-        Ok(Self { at: at as *mut usize, words })
+        let pages = if words > FEW { Some(Pages::new(words)?) } else { None };
+        Ok(Self { few: [0; FEW], pages, words })
     }
 
     pub fn words(&mut self) -> &mut [usize] {
-        // SAFETY: the mapping holds this many zeroed words, page-aligned, and is reached through `self` alone.
-        unsafe { core::slice::from_raw_parts_mut(self.at, self.words) }
+        let at = self.pages.as_mut().map_or(self.few.as_mut_ptr(), |pages| pages.at);
+        // SAFETY: either array has this many zeroed words, and is reached through `self` alone.
+        unsafe { core::slice::from_raw_parts_mut(at, self.words) }
     }
 
     pub fn bytes(&self) -> &[u8] {
+        let at = self.pages.as_ref().map_or(self.few.as_ptr(), |pages| pages.at);
         // SAFETY: the same memory as `words`, as bytes.
-        unsafe { core::slice::from_raw_parts(self.at.cast(), self.words * size_of::<usize>()) }
+        unsafe { core::slice::from_raw_parts(at.cast(), self.words * size_of::<usize>()) }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: the same memory as `words`, as bytes, reached through `self` alone.
-        unsafe { core::slice::from_raw_parts_mut(self.at.cast(), self.words * size_of::<usize>()) }
+        let words = self.words();
+        // SAFETY: the same memory, as bytes, reached through `self` alone.
+        unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
     }
 }
 
-impl Drop for Scratch {
+struct Pages {
+    at: *mut usize,
+    bytes: usize,
+}
+
+impl Pages {
+    fn new(words: usize) -> Result<Self> {
+        let bytes = words.checked_mul(size_of::<usize>()).ok_or(crate::Errno::NOMEM)?;
+        let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, (MAP_PRIVATE | MAP_ANONYMOUS) as usize);
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice.
+        let at = unsafe { syscall(__NR_mmap, [0, bytes, prot, flags, usize::MAX, 0])? };
+        Ok(Self { at: at as *mut usize, bytes })
+    }
+}
+
+impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` made, to which no reference remains.
-        let _ = unsafe { syscall(__NR_munmap, [self.at as usize, self.words.max(1) * size_of::<usize>(), 0, 0, 0, 0]) };
+        let _ = unsafe { syscall(__NR_munmap, [self.at as usize, self.bytes, 0, 0, 0, 0]) };
     }
 }
