@@ -1,6 +1,7 @@
 //! A hundred containers at once, however few processors there are: all of them come to be, none is lost, and nothing stays.
 
 use crate::common::*;
+use crate::systemd::{can_be_tested, systemctl};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,7 +23,10 @@ struct Crowd {
 impl Crowd {
     /// In a pod, if there is one.
     fn new(host: Host, pod: Option<&Pod>) -> Crowd {
-        let bundle = Container::sleeper().on(host);
+        Self::of(Container::sleeper().on(host), host, pod)
+    }
+
+    fn of(bundle: Container, host: Host, pod: Option<&Pod>) -> Crowd {
         bundle.write_config();
         let ids = (0..MANY).map(|n| format!("{}-{n}-", bundle.id)).collect();
         let mut globals = vec!["--root".into(), bundle.root().into_os_string()];
@@ -102,6 +106,20 @@ fn a_hundred_containers_at_once() {
         let tally = Tally::of("Races", &format!("100 containers at once, {host:?}"));
         (0..rounds(1, 10)).for_each(|_| crowd.lives(&tally));
     }
+}
+
+/// They queue at its bus, whose limits are far above, and none comes back with an error.
+#[test]
+fn a_hundred_containers_at_once_by_systemd() {
+    if !can_be_tested() {
+        return;
+    }
+    let mut crowd = Crowd::of(Container::sleeper().by_systemd(), Host::plain(), None);
+    crowd.globals.push("--systemd-cgroup".into());
+    let tally = Tally::of("Races", "100 containers at once, by systemd");
+    (0..rounds(1, 10)).for_each(|_| crowd.lives(&tally));
+    let units = systemctl(&["list-units", "--all", "--no-legend", &format!("*{}*", crowd.bundle.id)]);
+    assert_eq!(units, "", "left");
 }
 
 #[test]

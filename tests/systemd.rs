@@ -26,7 +26,7 @@ fn has_user() -> bool {
     can_be_tested() && (Path::new("/usr/local/bin/as-user").exists() || skip("there is no as-user, and no user `u`"))
 }
 
-fn systemctl(args: &[&str]) -> String {
+pub fn systemctl(args: &[&str]) -> String {
     let out = Command::new("timeout").arg("120").arg("systemctl").args(args).output().unwrap();
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
@@ -126,6 +126,35 @@ fn a_container_has_a_scope_of_its_own_while_it_lives() {
     assert_unit_is_gone(&unit);
     c.call(&["delete", &c.id]).ok();
     c.finish();
+}
+
+/// What a command asks of the kernel, without what it says to another process or hears from it.
+fn calls_besides_talk(c: &Container) -> usize {
+    const TALK: [&str; 5] = ["socket", "connect", "sendto", "recvfrom", "ppoll"];
+    let trace = c.path("trace");
+    let prefix = ["strace", "-f", "-qq", "-o", &trace].map(String::from);
+    c.write_config();
+    c.finish_call(c.command_behind(&prefix, &["run", &c.id]), Stdio::null()).ok();
+    let text = read(Path::new(&trace));
+    let names = text.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('(')).map(|(name, _)| name);
+    names.filter(|name| !TALK.contains(name)).count()
+}
+
+/// Two connections, each with a question for its owner; the state that is saved once more; a directory that is looked at to see
+/// that the process has arrived.
+#[test]
+fn talking_to_the_bus_is_all_that_systemd_adds() {
+    if !can_be_tested() || !hilum_only("its own bound") || !has_strace() {
+        return;
+    }
+    let (files, bus) = (Container::new(&["true"]), Container::new(&["true"]).by_systemd());
+    // What the first one makes is there for those that follow.
+    files.run().ok();
+    let (plain, by_systemd) = (calls_besides_talk(&files), calls_besides_talk(&bus));
+    assert!(plain > 300, "{plain}");
+    assert!(by_systemd <= plain + 20, "{by_systemd} system calls, and {plain} without systemd");
+    files.finish();
+    bus.finish();
 }
 
 fn writable_cgroup(config: &mut Value) {

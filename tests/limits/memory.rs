@@ -61,6 +61,31 @@ fn a_container_of_512_kib_has_all_its_life() {
     }
 }
 
+/// Of the init program, and of the kernel for the namespaces and mounts of it. memory.current is counted in batches of 64 pages
+/// for each processor; memory.stat is exact.
+#[test]
+fn a_created_container_is_charged_less_than_200_kib() {
+    if !hilum_only("the oracle is larger") {
+        return;
+    }
+    let host = Host::plain();
+    if host != Host::V2 || !host.has("memory") {
+        skip("cgroup v1 counts in batches, and v2 has no memory controller here");
+        return;
+    }
+    let c = Container::sleeper();
+    c.create();
+    let stat = c.file("memory.stat");
+    let bytes = |name: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {stat}")).parse::<u64>().unwrap()
+    };
+    let charged = ["anon", "file", "kernel"].map(bytes);
+    assert!(charged[0] > 0 && charged[2] > 0, "anon, file, kernel: {charged:?}");
+    assert!(charged.iter().sum::<u64>() < 200 * KIB, "anon, file, kernel: {charged:?}");
+    c.finish();
+}
+
 /// The kernel kills whom it likes then: the runtime, with no word; or its child.
 #[test]
 fn a_runtime_without_memory_leaves_what_delete_can_remove() {
