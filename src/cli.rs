@@ -112,6 +112,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("plan", plan),
     ("spec", spec),
     ("features", features),
+    ("setup", setup),
 ];
 
 fn hilum() -> Command {
@@ -326,4 +327,14 @@ fn spec() -> Command {
 
 fn features() -> Command {
     Command::new("features").about("Print what this runtime and host support, as JSON")
+}
+
+fn setup() -> Command {
+    let docker = Command::new("docker")
+        .about("Make hilum known to Docker, in daemon.json, where everything else stays as it is")
+        .arg(flag("print", "print what the file would be, and change nothing"))
+        .arg(flag("default", "for containers that name no runtime, too"))
+        .arg(flag("remove", "take it out again"))
+        .arg(option("file", "PATH", "the file [default: /etc/docker/daemon.json]"));
+    Command::new("setup").about("Make hilum known to a client").arg_required_else_help(true).subcommand(docker)
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+/// With the one [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// The few failures that code, not only people, tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// What only people tell apart.
     Other,
     /// No container with this id.
     NotFound,
@@ -25,6 +27,7 @@ pub const NO_MORE_PROCESSES: &str = "the limit on processes (RLIMIT_NPROC or pid
 /// Of each part of the chain: a document may hold a megabyte where a name should be.
 const LONGEST: usize = 1000;
 
+/// What went wrong, while what was attempted, and what to do about it. Displayed on one line.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -36,25 +39,33 @@ pub struct Error {
 /// What the JSON log says beside `msg`.
 #[derive(Debug, Default)]
 pub struct Detail {
+    /// The step of the plan, in words.
     pub step: Option<String>,
+    /// What it was attempted on.
     pub path: Option<PathBuf>,
+    /// What the kernel said.
     pub errno: Option<Errno>,
+    /// What to do about it.
     pub hint: Option<String>,
 }
 
 impl Error {
+    /// A failure that is no other one's consequence.
     pub fn new(what: impl Into<String>) -> Self {
         Self { kind: Kind::Other, chain: vec![what.into()], detail: Box::default() }
     }
 
+    /// For code that goes on after some failures.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
+    /// What is known of it apart from the text.
     pub fn detail(&self) -> &Detail {
         &self.detail
     }
 
+    /// Of another kind.
     pub fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
@@ -71,11 +82,13 @@ impl Error {
         self
     }
 
+    /// On this path, unless a nearer one is known.
     pub fn path(mut self, path: impl AsRef<Path>) -> Self {
         self.detail.path.get_or_insert_with(|| path.as_ref().to_path_buf());
         self
     }
 
+    /// In this step of the plan.
     pub fn step(mut self, step: impl Into<String>) -> Self {
         self.detail.step = Some(step.into());
         self
@@ -169,7 +182,9 @@ impl From<std::io::Error> for Error {
 
 /// Adds what was attempted to whatever went wrong.
 pub trait Context<T> {
+    /// `what: cause`.
     fn context(self, what: impl Into<String>) -> Result<T>;
+    /// The same, where to say it takes time.
     fn with_context<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
     /// `verb path: cause`, with the path also as a key of the JSON log.
     fn at(self, verb: &str, path: impl AsRef<Path>) -> Result<T>;

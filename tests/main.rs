@@ -54,6 +54,7 @@ mod rootless;
 mod scheduling;
 mod seccomp;
 mod security;
+mod setup;
 mod soak;
 mod spec;
 mod spec_page;

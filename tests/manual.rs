@@ -9,7 +9,7 @@ use std::path::Path;
 const HIDDEN: &[(&str, &str)] = &[("kill", "-a, --all")];
 
 /// Commands that have commands of their own, and one page for all of these.
-const GROUPS: &[&str] = &["pod"];
+const GROUPS: &[&str] = &["pod", "setup"];
 
 /// The text of `hilum [COMMAND] --help`.
 fn help(c: &Container, command: &[&str]) -> String {

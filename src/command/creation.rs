@@ -1,21 +1,68 @@
-//! What `create` and `run` have in common: from the command line to a container whose process is ready.
+//! What `create` and `run` have in common: from a bundle to a container whose process is ready.
 
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::preparation::{Bundle, Prepared, Wish, new_id, prepare, take_part};
+use super::preparation::{Bundle, Prepared, Wish, bundle_path, membership_flags, prepare, take_part};
 use super::{Global, text};
 use crate::conflict::Conflicts;
 use crate::error::Result;
 use crate::plan::seccomp;
-use crate::pod::Membership;
+use crate::pod::{Flags, Membership};
 use crate::run::console::Console;
 use crate::run::handover::Handover;
 use crate::run::{Created, Creation, bare, notify};
 use crate::state::{Container, OCI_VERSION, State};
 use crate::{cgroup, log, state};
+
+/// A container that is asked for.
+pub struct Options<'o> {
+    pub id: &'o str,
+    pub bundle: &'o Path,
+    pub membership: Flags<'o>,
+    pub no_pivot: bool,
+    pub keep_keyring: bool,
+    pub console_socket: Option<&'o Path>,
+    pub pidfd_socket: Option<&'o Path>,
+    /// How many descriptors it keeps, and what its environment says of them.
+    pub preserved: (u32, Vec<String>),
+    /// Nobody waits for it.
+    pub detached: bool,
+    /// It executes when `start` says so.
+    pub wait_for_start: bool,
+}
+
+impl<'o> Options<'o> {
+    pub fn new(id: &'o str, bundle: &'o Path) -> Self {
+        Self {
+            id,
+            bundle,
+            membership: Flags::default(),
+            no_pivot: false,
+            keep_keyring: false,
+            console_socket: None,
+            pidfd_socket: None,
+            preserved: (0, Vec::new()),
+            detached: false,
+            wait_for_start: false,
+        }
+    }
+
+    /// To be asked before any descriptor of our own is opened: one that the caller has not opened would be taken for it.
+    pub fn of(args: &'o ArgMatches) -> Result<Self> {
+        Ok(Self {
+            membership: membership_flags(args),
+            no_pivot: args.get_flag("no-pivot"),
+            keep_keyring: args.get_flag("no-new-keyring"),
+            console_socket: text(args, "console-socket").map(Path::new),
+            pidfd_socket: text(args, "pidfd-socket").map(Path::new),
+            preserved: preserved(args)?,
+            ..Self::new(super::id(args)?, bundle_path(args))
+        })
+    }
+}
 
 pub struct Made {
     pub container: Container,
@@ -24,9 +71,16 @@ pub struct Made {
 }
 
 impl Made {
-    /// The pid file is what callers wait for, so it comes last.
-    pub fn write_pid_file(&self, args: &ArgMatches) -> Result<()> {
-        self.created.process.write_file(text(args, "pid-file"))
+    /// The state is saved: from here on the process may outlive us.
+    pub fn leave(self, pid_file: Option<&str>) -> Result<()> {
+        // The pid file is what callers wait for, so it comes last.
+        match self.created.channel.go().and_then(|()| self.created.process.write_file(pid_file)) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.undo();
+                Err(error)
+            }
+        }
     }
 
     /// Takes everything back.
@@ -41,27 +95,23 @@ impl Made {
     }
 }
 
-pub fn make(
-    global: &Global,
-    args: &ArgMatches,
-    (preserve, listen_env): (u32, Vec<String>),
-    detached: bool,
-    wait_for_start: bool,
-) -> Result<Made> {
-    let id = new_id(global, args)?;
-    let mut bundle = Conflicts::none(|conflicts| Bundle::load(args, conflicts))??;
-    let membership = take_part(global, args, id, &mut bundle.document.spec)?;
-    let console = Console::plan(bundle.has_terminal(), detached, text(args, "console-socket").map(Path::new))?;
+pub fn make(global: &Global, options: Options<'_>) -> Result<Made> {
+    let id = options.id;
+    state::refuse_taken(&global.root, id)?;
+    let mut bundle = Conflicts::none(|conflicts| Bundle::load(options.bundle, conflicts))??;
+    let membership = take_part(global, options.membership, id, &mut bundle.document.spec)?;
+    let console = Console::plan(bundle.has_terminal(), options.detached, options.console_socket)?;
     if let Some(process) = &mut bundle.document.spec.process {
         console.set_size(process);
     }
-    let pidfd_socket = Handover::pidfd(text(args, "pidfd-socket").map(Path::new))?;
+    let pidfd_socket = Handover::pidfd(options.pidfd_socket)?;
+    let (preserve, listen_env) = options.preserved;
     let wish = Wish {
         id,
-        no_pivot: args.get_flag("no-pivot"),
-        new_keyring: !args.get_flag("no-new-keyring"),
+        no_pivot: options.no_pivot,
+        new_keyring: !options.keep_keyring,
         extra_env: listen_env,
-        wait_for_start,
+        wait_for_start: options.wait_for_start,
         shm: membership.shm.as_ref(),
         bare: &bare::get,
     };
@@ -174,9 +224,7 @@ fn listen_fds() -> (u32, Vec<String>) {
     }
 }
 
-/// How many descriptors the container keeps, and what its environment says of them. To be asked before any of our own
-/// is opened: one that the caller has not opened would be taken for it.
-pub fn preserved(args: &ArgMatches) -> Result<(u32, Vec<String>)> {
+fn preserved(args: &ArgMatches) -> Result<(u32, Vec<String>)> {
     let (listen, env) = listen_fds();
     Ok((super::preserved(args, listen)?, env))
 }

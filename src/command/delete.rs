@@ -1,5 +1,7 @@
 //! `delete`: undoes everything that the state names.
 
+use std::path::Path;
+
 use clap::ArgMatches;
 
 use super::Global;
@@ -8,23 +10,25 @@ use crate::run::destroy;
 use crate::state::{Container, Status, half_made};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let (id, force) = (super::id(args)?, args.get_flag("force"));
-    let (container, state) = match Container::open(&global.root, id) {
-        Err(e) if e.kind() == Kind::NotFound && force => return Ok(0),
+    delete(&global.root, super::id(args)?, args.get_flag("force"))?;
+    Ok(0)
+}
+
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
+    let (container, state) = match Container::open(root, id) {
+        Err(e) if e.kind() == Kind::NotFound && force => return Ok(()),
         other => other?,
     };
     let Some(state) = state else {
         // The creation was killed before it could do anything but take the id.
         if force {
-            container.remove(id, None)?;
-            return Ok(0);
+            return container.remove(id, None);
         }
-        return Err(half_made(&global.root.join(id)));
+        return Err(half_made(&root.join(id)));
     };
     let status = state.status()?;
     if !force && matches!(status, Status::Running | Status::Paused) {
         return Err(Error::new(format!("cannot delete container {id} that is not stopped: {}", status.name())));
     }
-    destroy(container, &state)?;
-    Ok(0)
+    destroy(container, &state)
 }

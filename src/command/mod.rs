@@ -2,7 +2,7 @@
 
 mod checkpoint;
 mod create;
-mod creation;
+pub mod creation;
 mod delete;
 mod events;
 mod exec;
@@ -20,12 +20,17 @@ mod ps;
 pub mod resources;
 mod restore;
 mod run;
+mod setup;
 mod show;
 mod spec;
 mod start;
 mod state;
 mod update;
 mod version;
+
+pub use delete::delete;
+pub use kill::send;
+pub use start::start;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -81,7 +86,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
     let global = global(matches)?;
     refuse_directory_of_pods(&global, matches)?;
     // exec has an exit code of its own for it.
-    if !matches!(matches.subcommand_name(), Some("spec" | "features" | "exec")) {
+    if !matches!(matches.subcommand_name(), Some("spec" | "features" | "setup" | "exec")) {
         proc::check()?;
     }
     match matches.subcommand() {
@@ -106,6 +111,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("plan", args)) => plan::run(&global, args),
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
+        Some(("setup", args)) => setup::run(args),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),
     }
 }
@@ -162,9 +168,13 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// The id, which becomes the name of a directory.
 fn id(args: &ArgMatches) -> Result<&str> {
-    store::name_of(text(args, "id").unwrap_or_default(), "invalid container ID format")
+    valid_id(text(args, "id").unwrap_or_default())
+}
+
+/// It becomes the name of a directory.
+pub fn valid_id(id: &str) -> Result<&str> {
+    store::name_of(id, "invalid container ID format")
 }
 
 /// The number of descriptors behind the standard ones that a process keeps: `--preserve-fds`, and `more`. All of them
@@ -194,28 +204,53 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         _ if in_user_namespace() && session_owner().is_some_and(|uid| uid != 0) => Systemd::User,
         _ => Systemd::Host,
     });
-    // Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
-    // name, and then it is taken for another user's too, as runc does.
-    let users = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
-    let own = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) if users && !dir.is_empty() => PathBuf::from(dir).join("hilum"),
-        _ => PathBuf::from("/run/hilum"),
-    };
-    let pods = text(matches, "pods").map_or(Ok(own.join("pods")), std::path::absolute)?;
+    let own = Own::find();
+    let pods = text(matches, "pods").map_or(Ok(own.dir.join("pods")), std::path::absolute)?;
     let root = match text(matches, "root") {
         Some(root) => std::path::absolute(root)?,
-        None => {
-            if users {
-                store::prepare_root(&own)?;
-                store::make_sticky(&own)?;
-            }
-            own
-        }
+        None => own.prepare()?,
     };
     if root == std::path::Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
     Ok(Global { root, pods: Pods(pods), rootless, systemd })
+}
+
+impl Global {
+    /// As without an option but `--root`.
+    pub fn of(root: PathBuf) -> Self {
+        let rootless = !rustix::process::geteuid().is_root() || in_user_namespace();
+        Self { root, pods: Pods(Own::find().dir.join("pods")), rootless, systemd: None }
+    }
+}
+
+/// The directory that is used where none is named.
+struct Own {
+    dir: PathBuf,
+    /// It is in one that a user shares with other programs.
+    shared: bool,
+}
+
+impl Own {
+    /// Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
+    /// name, and then it is taken for another user's too, as runc does.
+    fn find() -> Self {
+        let user = !rustix::process::geteuid().is_root();
+        let shared = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
+        let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(dir) if shared && !dir.is_empty() => PathBuf::from(dir).join("hilum"),
+            _ => PathBuf::from("/run/hilum"),
+        };
+        Self { dir, shared }
+    }
+
+    fn prepare(self) -> Result<PathBuf> {
+        if self.shared {
+            store::prepare_root(&self.dir)?;
+            store::make_sticky(&self.dir)?;
+        }
+        Ok(self.dir)
+    }
 }
 
 #[cfg(test)]

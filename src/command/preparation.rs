@@ -26,6 +26,16 @@ pub fn new_id<'a>(global: &Global, args: &'a ArgMatches) -> Result<&'a str> {
     Ok(id)
 }
 
+/// Where the bundle is that the command line names.
+pub fn bundle_path(args: &ArgMatches) -> &Path {
+    Path::new(text(args, "bundle").filter(|path| !path.is_empty()).unwrap_or("."))
+}
+
+/// Whose namespaces the command line asks for.
+pub fn membership_flags(args: &ArgMatches) -> Flags<'_> {
+    Flags { pod: text(args, "pod"), join: text(args, "join") }
+}
+
 /// A bundle's directory, and what is in it.
 pub struct Bundle {
     pub path: PathBuf,
@@ -35,8 +45,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    pub fn load(args: &ArgMatches, conflicts: &mut Conflicts) -> Result<Self> {
-        let path = text(args, "bundle").filter(|path| !path.is_empty()).unwrap_or(".");
+    pub fn load(path: &Path, conflicts: &mut Conflicts) -> Result<Self> {
         let path = std::fs::canonicalize(path).at("bundle", path)?;
         let document = spec::load(&path)?;
         let rootfs = conflicts.note("root.path", rootfs::locate(&path, document.spec.root.as_ref()));
@@ -49,8 +58,7 @@ impl Bundle {
 }
 
 /// The namespaces of a pod or another container, by name, written into the document as paths.
-pub fn take_part(global: &Global, args: &ArgMatches, id: &str, spec: &mut Spec) -> Result<Membership> {
-    let flags = Flags { pod: text(args, "pod"), join: text(args, "join") };
+pub fn take_part(global: &Global, flags: Flags<'_>, id: &str, spec: &mut Spec) -> Result<Membership> {
     let membership = Membership::find(&global.pods, &global.root, flags, spec)?;
     membership.apply(spec, id, global.systemd.is_some())?;
     Ok(membership)
@@ -88,7 +96,7 @@ pub fn connect(global: &Global, host: &cgroup::Host) -> Result<Option<(systemd::
     Ok(Some((manager, facts)))
 }
 
-/// What the command line says.
+/// What is asked for, beside the document.
 pub struct Wish<'w> {
     pub id: &'w str,
     pub no_pivot: bool,

@@ -9,7 +9,7 @@ use hilum_sys::signal::SignalFd;
 use super::checkpoint::{directories, need_root, switches};
 use super::{Global, text};
 use crate::command::creation::new_state;
-use crate::command::preparation::{Bundle, Surroundings, new_id};
+use crate::command::preparation::{Bundle, Surroundings, bundle_path, new_id};
 use crate::conflict::Conflicts;
 use crate::error::{Context, Error, Result};
 use crate::log;
@@ -62,7 +62,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     let id = new_id(global, args)?;
     // Relative to where the caller is, whatever the bundle is.
     let dirs = directories(args, "restore.log", false)?;
-    let bundle = Conflicts::none(|conflicts| Bundle::load(args, conflicts))??;
+    let bundle = Conflicts::none(|conflicts| Bundle::load(bundle_path(args), conflicts))??;
     let console = Console::plan(bundle.has_terminal(), detach, text(args, "console-socket").map(Path::new))?;
     let (document, spec) = (&bundle.document, &bundle.document.spec);
     refuse_members(&spec.annotations).context("restore")?;

@@ -3,15 +3,15 @@
 use clap::ArgMatches;
 use hilum_sys::signal::SignalFd;
 
-use super::creation::Made;
-use super::{Global, creation};
+use super::creation::{Made, Options, make};
+use super::{Global, text};
 use crate::error::{Context, Result};
 use crate::privilege;
 use crate::run::{destroy, foreground, notify, run_poststart};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let detach = args.get_flag("detach");
-    let preserved = creation::preserved(args)?;
+    let options = Options { detached: detach, ..Options::of(args)? };
     // Before there is a process that a signal could be meant for.
     let signals = match detach {
         true => None,
@@ -22,7 +22,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
             .context("become a subreaper")
             .map_err(privilege::forbidden)?;
     }
-    let mut made = creation::make(global, args, preserved, detach, false)?;
+    let mut made = make(global, options)?;
     let executed = execute(&mut made, args).and_then(|()| run_poststart(&made.state));
     if let Err(error) = executed {
         made.undo();
@@ -45,7 +45,7 @@ fn execute(made: &mut Made, args: &ArgMatches) -> Result<()> {
     made.created.execute(Some(&made.state))?;
     // From here on they are the network namespace's, which is to end with the container.
     made.created.net_devices = None;
-    made.write_pid_file(args)?;
+    made.created.process.write_file(text(args, "pid-file"))?;
     match notify {
         None => Ok(()),
         Some(notify) if args.get_flag("detach") => notify.forward(&made.created.pidfd, made.created.process.pid),

@@ -1,5 +1,7 @@
 //! `start`: lets a created container's process execute.
 
+use std::path::Path;
+
 use clap::ArgMatches;
 
 use super::Global;
@@ -9,7 +11,12 @@ use crate::run::{notify, run_poststart};
 use crate::state::{Container, Status};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let (container, state) = Container::load(&global.root, super::id(args)?)?;
+    start(&global.root, super::id(args)?)?;
+    Ok(0)
+}
+
+pub fn start(root: &Path, id: &str) -> Result<()> {
+    let (container, state) = Container::load(root, id)?;
     match state.status()? {
         Status::Created => {}
         Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
@@ -30,5 +37,5 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
             notify.forward(&pidfd, process.pid)?;
         }
     }
-    Ok(0)
+    Ok(())
 }

@@ -19,6 +19,7 @@ pub use dir::{
 pub use locked::{Access, Locked, entries, load, write_aside};
 pub use namespaces::Namespaces;
 pub use pod::PodOf;
+use process::is_named_init;
 pub use process::{Identity, InitProgram};
 
 use crate::cgroup::Cgroup;
@@ -71,16 +72,23 @@ pub struct StepNames {
     pub names: Vec<String>,
 }
 
+/// What a container is (runtime.md, "State", and what runc adds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// A command is at work on its creation.
     Creating,
+    /// It waits for `start`.
     Created,
+    /// Its program runs.
     Running,
+    /// Its processes are frozen: by `pause`, or with the pod or cgroup that it is in.
     Paused,
+    /// Its first process has ended.
     Stopped,
 }
 
 impl Status {
+    /// As it is printed.
     pub fn name(self) -> &'static str {
         match self {
             Status::Creating => "creating",
@@ -110,11 +118,13 @@ impl State {
         let Some(process) = &self.process else {
             return Ok(Status::Creating);
         };
-        if !process.is_alive()? {
+        let Some(stat) = process.alive()? else {
             return Ok(Status::Stopped);
-        }
+        };
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
         let created = match &self.init {
+            // It had the name when it was ready: most programs need no second look.
+            Some(_) if self.ready && !is_named_init(&stat) => Some(false),
             Some(init) => init.is_run_by(process)?,
             None => Some(false),
         };

@@ -24,7 +24,7 @@ pub struct Identity {
 impl Identity {
     pub fn of(pid: i32) -> Result<Self> {
         match read_stat(pid)? {
-            Some((_, start_time)) => Ok(Self { pid, start_time }),
+            Some(stat) => Ok(Self { pid, start_time: stat.start_time }),
             None => Err(Error::new(format!("process {pid} has ended"))),
         }
     }
@@ -34,10 +34,17 @@ impl Identity {
         path.map_or(Ok(()), |path| write_aside(path.as_ref(), self.pid.to_string().as_bytes(), 0o644))
     }
 
-    /// Not so for a zombie: it runs no more, and only waits for its parent.
     pub fn is_alive(&self) -> Result<bool> {
-        let stat = read_stat(self.pid)?;
-        Ok(stat.is_some_and(|(state, start_time)| start_time == self.start_time && !matches!(state, b'Z' | b'X')))
+        Ok(self.alive()?.is_some())
+    }
+
+    /// `None`: it has ended. So has a zombie: it runs no more, and only waits for its parent.
+    pub fn alive(&self) -> Result<Option<Stat>> {
+        Ok(self.stat()?.filter(|stat| !matches!(stat.state, b'Z' | b'X')))
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        Ok(read_stat(self.pid)?.filter(|stat| stat.start_time == self.start_time))
     }
 
     /// Whether it has been sent SIGKILL and has not ended yet: a cgroup v1 that is frozen keeps it so.
@@ -51,12 +58,18 @@ impl Identity {
 
     /// A descriptor that keeps meaning this process; `None` if it has ended.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
+        let Some(pidfd) = self.open_unreaped()? else { return Ok(None) };
+        Ok(self.is_alive()?.then_some(pidfd))
+    }
+
+    /// The same, also of a zombie, which its parent can wait for.
+    pub fn open_unreaped(&self) -> Result<Option<OwnedFd>> {
         let Some(pid) = Pid::from_raw(self.pid) else {
             return Ok(None);
         };
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Compared after the descriptor is there: from now on the pid cannot change hands.
-            Ok(pidfd) => Ok(self.is_alive()?.then_some(pidfd)),
+            Ok(pidfd) => Ok(self.stat()?.is_some().then_some(pidfd)),
             // EINVAL (not in the newest kernels): the number lives on as that of a session, but its process does not.
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
             Err(_) if !self.is_alive()? => Ok(None),
@@ -78,10 +91,8 @@ impl Identity {
     }
 }
 
-/// State letter and start time.
-fn read_stat(pid: i32) -> Result<Option<(u8, u64)>> {
-    let stat = read(pid, "stat")?;
-    Ok(stat.and_then(|text| Stat::parse(&text)).map(|stat| (stat.state, stat.start_time)))
+fn read_stat(pid: i32) -> Result<Option<Stat>> {
+    Ok(read(pid, "stat")?.and_then(|text| Stat::parse(&text)))
 }
 
 /// `None`: the process has ended.
@@ -113,16 +124,16 @@ impl InitProgram {
             Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino) == (self.dev, self.ino))),
             // Hidden from a runtime that is not root (PR_SET_DUMPABLE), as the user's program may be from one without
             // CAP_SYS_PTRACE. It gives up its name when it executes.
-            Err(Errno::ACCESS | Errno::PERM) => {
-                let stat = read(process.pid, "stat")?;
-                Ok(stat
-                    .and_then(|text| Stat::parse(&text))
-                    .map(|stat| stat.comm.as_bytes() == hilum_init::NAME.to_bytes()))
-            }
+            Err(Errno::ACCESS | Errno::PERM) => Ok(read_stat(process.pid)?.map(|stat| is_named_init(&stat))),
             Err(Errno::NOENT | Errno::SRCH) => Ok(None),
             Err(errno) => Err(Error::from(errno).context(format!("read /proc/{}/exe", process.pid))),
         }
     }
+}
+
+/// What any program may call itself, but whoever has another name is not the init.
+pub fn is_named_init(stat: &Stat) -> bool {
+    stat.comm.as_bytes() == hilum_init::NAME.to_bytes()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod text;
 
 use clap::ArgMatches;
 
-use super::preparation::{Bundle, Wish, new_id, prepare, take_part};
+use super::preparation::{Bundle, Wish, bundle_path, membership_flags, new_id, prepare, take_part};
 use super::{Global, text};
 use crate::conflict::Conflicts;
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         Some(_) => conflicts.note("ID", new_id(global, args)).unwrap_or(NOBODY),
         None => NOBODY,
     };
-    let loaded = Bundle::load(args, &mut conflicts);
+    let loaded = Bundle::load(bundle_path(args), &mut conflicts);
     let report = match conflicts.note("config.json", loaded) {
         Some(bundle) => look(global, args, id, bundle, conflicts)?,
         None => Report::of_conflicts(id, &conflicts),
@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 fn look(global: &Global, args: &ArgMatches, id: &str, mut bundle: Bundle, mut conflicts: Conflicts) -> Result<Report> {
-    let membership = take_part(global, args, id, &mut bundle.document.spec);
+    let membership = take_part(global, membership_flags(args), id, &mut bundle.document.spec);
     let membership = conflicts.note("annotations", membership).unwrap_or_default();
     let wish = Wish {
         id,
