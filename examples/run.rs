@@ -1,25 +1,21 @@
 //! Runs a container, and ends as it does: `cargo run --example run -- BUNDLE`, as root.
 
-use std::path::Path;
-use std::process::ExitCode;
-
 use hilum::{Result, Runtime};
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     let Some(bundle) = std::env::args().nth(1) else {
         eprintln!("usage: run BUNDLE");
-        return ExitCode::FAILURE;
+        return 2.into();
     };
-    match run(Path::new(&bundle)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
+    run(&bundle)
+        .unwrap_or_else(|error| {
             eprintln!("{error}"); // one line: what was attempted, what the kernel said, what to do
-            ExitCode::FAILURE
-        }
-    }
+            1
+        })
+        .into()
 }
 
-fn run(bundle: &Path) -> Result<u8> {
+fn run(bundle: &str) -> Result<u8> {
     let runtime = Runtime::new("/run/hilum-example")?;
     let container = runtime.create(&format!("example-{}", std::process::id()), bundle)?;
     let code = container.start().and_then(|()| container.wait());

@@ -24,6 +24,7 @@ mod idmap;
 mod inspect;
 mod join;
 mod kill;
+mod library;
 mod lifecycle;
 mod limits;
 mod manifest;

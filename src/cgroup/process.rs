@@ -332,6 +332,7 @@ fn wait_for(path: &Path, done: impl Fn(&str) -> bool, deadline: Instant) -> Resu
         Err(Errno::NOENT | Errno::NODEV) => return Ok(None),
         result => result.at("open", &path)?,
     };
+    let mut pause = Duration::from_micros(100);
     loop {
         let mut text = [0; 256];
         let length = match rustix::io::pread(&events, &mut text, 0) {
@@ -345,8 +346,11 @@ fn wait_for(path: &Path, done: impl Fn(&str) -> bool, deadline: Instant) -> Resu
         if left.is_zero() {
             return Ok(Some(false));
         }
-        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        // The file says that it changed by an exceptional condition.
+        // The file says that it changed by an exceptional condition: not more often than every 10 ms (the kernel's
+        // CGROUP_FILE_NOTIFY_MIN_INTV), while what is waited for often takes a tenth of a millisecond.
+        let wait = left.min(pause);
+        pause = pause.saturating_mul(2);
+        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).at("poll", &path),
