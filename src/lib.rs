@@ -43,6 +43,8 @@ pub mod conflict;
 #[doc(hidden)]
 pub mod dbus;
 #[doc(hidden)]
+pub mod fault;
+#[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
 pub mod netlink;

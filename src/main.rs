@@ -1,11 +1,12 @@
 //! Parse, dispatch, print the one error, exit.
 #![no_main]
 
-use hilum::{cli, command, log};
+use hilum::{cli, command, fault, log};
 
 hilum_sys::main!(run);
 
 fn run() -> i32 {
+    fault::tell_of_panics();
     let args: Vec<_> = std::env::args_os().collect();
     let quick = cli::command_for(&args).try_get_matches_from(&args);
     // Help and usage errors speak of all commands.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("log", &["error"]),
+    ("fault", &["error", "log"]),
     ("conflict", &["error"]),
     ("privilege", &["error", "proc"]),
     ("proc", &["error"]),
@@ -82,6 +83,16 @@ fn no_layer_calls_upward() {
                 assert!(!is_layer || first == module || allowed.contains(&first), "{inside} uses {first}: {line}");
             }
         }
+    }
+}
+
+#[test]
+fn a_file_has_one_subject_and_seldom_more_than_400_lines() {
+    for path in all_sources().iter().filter(|path| !path.ends_with("tests.rs")) {
+        let text = read(path);
+        assert!(text.lines().count() <= 400, "{}: {} lines", path.display(), text.lines().count());
+        let says = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        assert!(says.starts_with("//!"), "{} does not say what it is about: {says}", path.display());
     }
 }
 

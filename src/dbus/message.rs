@@ -1,6 +1,7 @@
 //! Messages: a header with typed fields, then the body.
 
-use super::value::{Reader, Value, pad};
+use super::reader::Reader;
+use super::value::{Value, pad};
 
 /// Longer ones are not from systemd.
 const LONGEST: usize = 1 << 20;

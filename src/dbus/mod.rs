@@ -12,6 +12,7 @@ mod connection;
 pub mod message;
 #[cfg(test)]
 pub mod peer;
+mod reader;
 mod value;
 
 pub use address::{Endpoint, of_path};

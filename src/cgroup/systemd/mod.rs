@@ -4,6 +4,7 @@
 //! waits (Point::Cgroup). systemd makes the directory and sets what it knows; the files are written as without it.
 
 mod annotation;
+mod bus;
 mod gvariant;
 mod manager;
 mod name;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use annotation::properties;
-pub use manager::{Bus, Facts, Manager};
+pub use bus::Bus;
+pub use manager::{Facts, Manager};
 pub use name::Name;
 pub use owner::session_owner;
 pub use property::Property;

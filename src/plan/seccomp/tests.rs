@@ -1,5 +1,6 @@
 //! Rejections, and compiled programs run by a small interpreter of classic BPF.
 
+use super::names::LOG;
 use super::*;
 
 const X86_64: u32 = 0xc000_003e;
