@@ -15,7 +15,9 @@ pub fn tell_of_panics() {
 }
 
 fn told(info: &PanicHookInfo<'_>) -> Error {
-    let said = info.payload_as_str().unwrap_or("no reason given");
+    let payload = info.payload();
+    let said = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("no reason given");
     let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
     Error::new(format!("internal error: {said}{place}")).hint(
         "this is a fault in hilum, please report it, with the command and config.json; `hilum gc` removes what is left",

@@ -30,6 +30,7 @@ mod limits;
 mod manifest;
 mod manual;
 mod members;
+mod messages;
 mod mount_ns;
 mod mounts;
 mod namespaces;
