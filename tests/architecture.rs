@@ -1,6 +1,7 @@
 //! The layers of the source, by its `use` lines: dependencies point one way.
 
 use crate::common::read;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cli",
         ],
     ),
+    ("runtime", &["error", "state", "command"]),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -83,6 +85,44 @@ fn no_layer_calls_upward() {
                 assert!(!is_layer || first == module || allowed.contains(&first), "{inside} uses {first}: {line}");
             }
         }
+    }
+}
+
+/// The modules and crates of src/, by name.
+fn modules() -> BTreeSet<String> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| name.trim_end_matches(".rs").to_owned()).filter(|name| name != "lib").collect()
+}
+
+#[test]
+fn the_picture_of_the_layers_is_that_of_the_sources() {
+    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md"));
+    let picture = page.split("## The layers\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let modules = modules();
+    // What is said of a row stands behind two dozens of spaces or a bar; the names of its modules come before.
+    let mut rows = BTreeMap::new();
+    for (row, line) in picture.lines().filter(|line| line.starts_with("    ")).enumerate().skip(1) {
+        let names: String = line.chars().take(60).collect();
+        for name in names.split_whitespace().filter(|name| modules.contains(*name)) {
+            assert_eq!(rows.insert(name.to_owned(), row), None, "{name} is there twice");
+        }
+    }
+    assert_eq!(rows.keys().cloned().collect::<BTreeSet<_>>(), modules, "docs/architecture.md and src/");
+    for (name, below) in LAYERS {
+        for used in *below {
+            // spec and cgroup know each other, on one row.
+            assert!(rows[*name] <= rows[*used], "{name} uses {used}, which is above it");
+        }
+    }
+}
+
+#[test]
+fn readme_says_where_things_are() {
+    let page = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let code = page.split("## The code\n").nth(1).unwrap();
+    for module in modules() {
+        assert!(code.contains(&format!("{module}.rs")) || code.contains(&format!("src/{module}/")), "{module}");
     }
 }
 
