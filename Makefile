@@ -13,7 +13,7 @@ PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance install clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -62,12 +62,19 @@ lint: ## format, clippy, and cargo deny, which it installs into target/tools if 
 	@$(PACKAGES) build deny
 	scripts/lint --deny
 
+completions: ## completions/, for bash, zsh and fish, from the command line as it is now
+	@$(PACKAGES) build
+	$(CARGO) test --quiet --test cli -- --ignored completions::are_written
+
 install: ## PREFIX=/usr/local, DESTDIR=
 	@[ -e target/hilum ] || { echo "nothing to install: run make first" >&2; exit 1; }
 	install -D -m 755 target/hilum "$(DESTDIR)$(PREFIX)/bin/hilum"
 	@for page in man/*.8; do \
 		[ ! -e "$$page" ] || install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}" || exit; \
 	done
+	install -D -m 644 completions/hilum.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hilum"
+	install -D -m 644 completions/_hilum "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hilum"
+	install -D -m 644 completions/hilum.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hilum.fish"
 
 clean: ## remove target/
 	rm -rf target

@@ -12,6 +12,7 @@ mod cgroups;
 mod checkpoint;
 mod cli;
 mod cni;
+mod completions;
 mod crash;
 mod crowd;
 mod descriptors;
