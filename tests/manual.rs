@@ -4,6 +4,7 @@ use crate::common::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// Documented for people, and not printed: the oracle, too, hides it.
 const HIDDEN: &[(&str, &str)] = &[("kill", "-a, --all")];
@@ -170,6 +171,26 @@ fn a_page_of_several_commands_has_the_options_and_arguments_of_each() {
                 arguments.map(|line| line.trim_end_matches(" ...")).filter(|name| *name != "option").collect();
             assert_eq!(arguments, expected.split_whitespace().collect::<Vec<_>>(), "{name}: SYNOPSIS and --help");
         }
+    }
+}
+
+#[test]
+fn a_page_has_what_people_look_for() {
+    for (name, page) in pages() {
+        for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+            assert!(!section(&page, heading).is_empty(), "{name}.8 has no {heading}");
+        }
+    }
+}
+
+#[test]
+fn mandoc_has_nothing_to_say() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+    let mut mandoc = Command::new("mandoc");
+    mandoc.args(["-T", "lint", "-W", "warning"]).args(pages().keys().map(|name| format!("{name}.8"))).current_dir(dir);
+    match mandoc.output() {
+        Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout)),
+        Err(error) => _ = skip(&format!("mandoc: {error}")),
     }
 }
 
