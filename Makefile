@@ -13,7 +13,7 @@ PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install tarball deb clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -75,6 +75,13 @@ install: ## PREFIX=/usr/local, DESTDIR=
 	install -D -m 644 completions/hilum.bash "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hilum"
 	install -D -m 644 completions/_hilum "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hilum"
 	install -D -m 644 completions/hilum.fish "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hilum.fish"
+
+tarball: build ## what install installs, and the documents: target/hilum-VERSION-ARCH-linux.tar.gz
+	scripts/tarball
+
+deb: build ## the same for Debian and Ubuntu: target/hilum_VERSION_ARCH.deb
+	@$(PACKAGES) package
+	scripts/deb
 
 clean: ## remove target/
 	rm -rf target
