@@ -37,7 +37,7 @@ integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, 
 	@$(PACKAGES) build integration
 	scripts/test --test integration $(TESTARGS)
 
-vm-test: build ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
+vm-test: build deb tarball ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
 	@$(PACKAGES) test vm
 	scripts/vm/test $(TESTARGS)
 

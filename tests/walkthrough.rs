@@ -4,6 +4,7 @@ use crate::common::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Types a page's session in a directory, behind `before`; and what goes wrong ends with `at_exit`.
 fn type_it(name: &str, session: &Session, dir: &Path, before: &str, at_exit: &str, limit: u32) {
@@ -84,8 +85,10 @@ fn machine() -> Option<PathBuf> {
     packages
 }
 
-/// A directory with the packages in it, and an image called busybox.
+/// A directory with the packages in it, and an image called busybox. One after the other: each installs the package.
 fn first_hour(name: &str, page: &str, packages: &Path, before: &str) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let session = Session::of(page, "console");
     assert!(session.len() > 10, "{name}: {} commands", session.len());
     let dir = tempfile::tempdir().unwrap();
