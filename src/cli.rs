@@ -113,6 +113,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("spec", spec),
     ("features", features),
     ("setup", setup),
+    ("check", check),
 ];
 
 fn hilum() -> Command {
@@ -327,6 +328,10 @@ fn spec() -> Command {
 
 fn features() -> Command {
     Command::new("features").about("Print what this runtime and host support, as JSON")
+}
+
+fn check() -> Command {
+    Command::new("check").about("Look at what this host has of what hilum needs").arg(format_option())
 }
 
 fn setup() -> Command {

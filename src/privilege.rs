@@ -10,8 +10,7 @@ use crate::proc;
 
 /// Says what is missing, if it failed because hilum may not do what takes these capabilities.
 pub fn needs(error: Error, needed: CapabilitySet) -> Error {
-    let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    let missing: Vec<_> = needed.difference(held).iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+    let missing = missing(needed);
     match error.detail().errno {
         Some(Errno::PERM | Errno::ACCESS) if !missing.is_empty() => {
             error.hint(format!("hilum lacks {}, which this needs", missing.join(" and ")))
@@ -27,6 +26,12 @@ pub fn needs(error: Error, needed: CapabilitySet) -> Error {
 /// The same of what takes no capability.
 pub fn forbidden(error: Error) -> Error {
     needs(error, CapabilitySet::empty())
+}
+
+/// Those of these capabilities that hilum does not hold.
+pub fn missing(needed: CapabilitySet) -> Vec<String> {
+    let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    needed.difference(held).iter_names().map(|(name, _)| format!("CAP_{name}")).collect()
 }
 
 /// The initial user namespace maps every id to itself (user_namespaces(7)).

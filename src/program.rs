@@ -1,13 +1,16 @@
 //! A program of the host's, run and waited for: a hook, a plugin.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{Access, MemfdFlags, access, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, Result};
@@ -71,6 +74,13 @@ impl Outcome {
         let _ = file.take(LAST_WORDS).read_to_end(&mut text);
         String::from_utf8_lossy(&text).trim().to_string()
     }
+}
+
+/// The first program of this name in directories that are listed as in PATH.
+pub fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let directories = std::env::split_paths(path).filter(|directory| directory.is_absolute());
+    let mut files = directories.map(|directory| directory.join(name));
+    files.find(|file| file.is_file() && access(file.as_os_str().as_bytes(), Access::EXEC_OK).is_ok())
 }
 
 /// How it has ended, in words.

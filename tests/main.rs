@@ -9,6 +9,7 @@ mod apparmor;
 mod architecture;
 mod bare;
 mod cgroups;
+mod check;
 mod checkpoint;
 mod cli;
 mod cni;

@@ -7,6 +7,7 @@ mod create;
 mod device;
 mod file;
 mod host;
+pub mod layout;
 mod oom;
 mod parent;
 mod process;

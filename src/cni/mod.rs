@@ -41,7 +41,8 @@ pub fn conf_dirs() -> Vec<PathBuf> {
     directories(std::env::var_os("NETCONFPATH")).unwrap_or_else(|| vec![CONF_DIR.into()])
 }
 
-fn plugin_dirs() -> Vec<PathBuf> {
+/// The directories with plugins, if there are any.
+pub fn plugin_dirs() -> Vec<PathBuf> {
     cni_path().unwrap_or_else(|| PLUGIN_DIRS.iter().map(PathBuf::from).collect())
 }
 

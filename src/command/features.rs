@@ -6,14 +6,11 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::plan::{capability, idmapped, memory_policy, names, options, seccomp};
 use crate::pod::{JOIN, POD};
+use crate::proc;
 use crate::state::OCI_VERSION;
 
 pub fn run() -> Result<u8> {
-    let namespaces: Vec<_> = Kind::ALL
-        .into_iter()
-        .filter(|kind| std::path::Path::new("/proc/self/ns").join(kind.proc_name()).exists())
-        .map(Kind::spec_name)
-        .collect();
+    let namespaces: Vec<_> = proc::kinds().into_iter().map(Kind::spec_name).collect();
     let document = json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": OCI_VERSION,

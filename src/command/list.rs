@@ -116,15 +116,15 @@ fn table(rows: &[[String; 6]]) -> String {
 }
 
 /// User names, from /etc/passwd alone: a static binary cannot load the modules of nsswitch.conf.
-struct Owners(String);
+pub struct Owners(String);
 
 impl Owners {
-    fn read() -> Self {
+    pub fn read() -> Self {
         Self(std::fs::read_to_string("/etc/passwd").unwrap_or_default())
     }
 
     /// As runc says it when nobody has that name.
-    fn name(&self, uid: u32) -> String {
+    pub fn name(&self, uid: u32) -> String {
         let found = self.0.lines().find_map(|line| {
             let mut fields = line.split(':');
             let name = fields.next()?;

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod check;
 mod checkpoint;
 mod create;
 pub mod creation;
@@ -86,7 +87,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
     let global = global(matches)?;
     refuse_directory_of_pods(&global, matches)?;
     // exec has an exit code of its own for it.
-    if !matches!(matches.subcommand_name(), Some("spec" | "features" | "setup" | "exec")) {
+    if !matches!(matches.subcommand_name(), Some("spec" | "features" | "setup" | "check" | "exec")) {
         proc::check()?;
     }
     match matches.subcommand() {
@@ -112,6 +113,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("spec", args)) => spec::run(args),
         Some(("features", _)) => features::run(),
         Some(("setup", args)) => setup::run(args),
+        Some(("check", args)) => check::run(&global, whose_systemd(matches), args),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),
     }
 }
@@ -196,24 +198,30 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         Some("false") => false,
         _ => user || in_user_namespace(),
     };
-    let systemd = matches.get_flag("systemd-cgroup").then(|| match text(matches, "rootless") {
-        Some("true") => Systemd::User,
-        Some("false") => Systemd::Host,
-        _ if user => Systemd::User,
-        // Root of a machine in a user namespace has a systemd of its own there; a user who has become root has not.
-        _ if in_user_namespace() && session_owner().is_some_and(|uid| uid != 0) => Systemd::User,
-        _ => Systemd::Host,
-    });
+    let systemd = matches.get_flag("systemd-cgroup").then(|| whose_systemd(matches));
     let own = Own::find();
     let pods = text(matches, "pods").map_or(Ok(own.dir.join("pods")), std::path::absolute)?;
     let root = match text(matches, "root") {
         Some(root) => std::path::absolute(root)?,
+        // Which makes nothing.
+        None if matches.subcommand_name() == Some("check") => own.dir,
         None => own.prepare()?,
     };
     if root == std::path::Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
     Ok(Global { root, pods: Pods(pods), rootless, systemd })
+}
+
+fn whose_systemd(matches: &ArgMatches) -> Systemd {
+    match text(matches, "rootless") {
+        Some("true") => Systemd::User,
+        Some("false") => Systemd::Host,
+        _ if !rustix::process::geteuid().is_root() => Systemd::User,
+        // Root of a machine in a user namespace has a systemd of its own there; a user who has become root has not.
+        _ if in_user_namespace() && session_owner().is_some_and(|uid| uid != 0) => Systemd::User,
+        _ => Systemd::Host,
+    }
 }
 
 impl Global {

@@ -165,7 +165,8 @@ fn cannot(path: &Path) -> String {
     }
 }
 
-fn release() -> String {
+/// Of the kernel.
+pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 

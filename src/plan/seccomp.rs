@@ -41,6 +41,11 @@ pub fn version() -> String {
     ScmpVersion::current().map(|v| v.to_string()).unwrap_or_default()
 }
 
+/// Whether this kernel takes filters at all.
+pub fn is_known_to_kernel() -> bool {
+    hilum_sys::process::knows_seccomp_flags(0)
+}
+
 /// A profile that was found valid, not yet compiled.
 #[derive(Debug)]
 pub struct Filter<'a> {

@@ -5,7 +5,7 @@ mod namespace;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use namespace::Namespace;
+pub use namespace::{Namespace, kinds};
 use rustix::buffer::spare_capacity;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat, statfs};

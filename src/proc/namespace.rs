@@ -1,11 +1,18 @@
 //! Which namespace it is.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use hilum_sys::namespace::Kind;
 use rustix::fs::{AtFlags, CWD, Stat, fstat, statat};
 
 use crate::error::{Context, Result};
+
+/// The kinds that this kernel has.
+pub fn kinds() -> Vec<Kind> {
+    let has = |kind: &Kind| Path::new("/proc/self/ns").join(kind.proc_name()).exists();
+    Kind::ALL.into_iter().filter(has).collect()
+}
 
 /// What identifies a namespace while anything refers to it: its inode in nsfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -64,9 +64,13 @@ impl fmt::Display for Plan {
 
 /// Everything is refused here that can be, with nothing changed yet.
 pub fn plan(rdt: &IntelRdt, id: &str) -> Result<Plan> {
+    plan_in(&mounted()?, rdt, id)
+}
+
+/// Where it is mounted.
+pub fn mounted() -> Result<PathBuf> {
     let path = "/proc/self/mountinfo";
-    let root = mount_point(&fs::read_to_string(path).at("read", path)?).ok_or_else(not_mounted)?;
-    plan_in(&root, rdt, id)
+    mount_point(&fs::read_to_string(path).at("read", path)?).ok_or_else(not_mounted)
 }
 
 fn mount_point(mountinfo: &str) -> Option<PathBuf> {

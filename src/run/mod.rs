@@ -36,6 +36,7 @@ use channel::{Channel, Said};
 use child::Child;
 use console::Console;
 pub use destroy::{await_end, destroy};
+pub use files::init_program;
 use handover::Handover;
 use net_devices::Moved;
 

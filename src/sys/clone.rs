@@ -64,6 +64,17 @@ pub fn fork(flags: u64) -> Result<Option<i32>> {
     Ok((pid != 0).then_some(pid as i32))
 }
 
+/// Whether there is clone3(2) with CLONE_INTO_CGROUP (Linux 5.7). Asked with a signal and a cgroup that cannot be, which the
+/// kernel refuses with EINVAL before it makes anything; an older one says E2BIG.
+pub fn probe() -> Result<()> {
+    let args = CloneArgs { flags: CLONE_INTO_CGROUP, exit_signal: u64::MAX, cgroup: u64::MAX, ..CloneArgs::default() };
+    // SAFETY: clone3 reads `args`, of the given size.
+    match unsafe { syscall(__NR_clone3, [&raw const args as usize, size_of::<CloneArgs>(), 0, 0, 0, 0]) } {
+        Ok(_) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// A started program: its pid and a descriptor that keeps meaning it when the pid is reused.
 pub struct Spawned {
     pub pid: i32,

@@ -102,6 +102,15 @@ pub fn join_session_keyring(name: &CStr) -> Result<()> {
     }
 }
 
+/// Whether the kernel has keyrings, by an operation that it does not have.
+pub fn probe_keyrings() -> Result<()> {
+    // SAFETY: numbers only.
+    match unsafe { syscall(__NR_keyctl, [u32::MAX as usize, 0, 0, 0, 0, 0]) } {
+        Ok(_) | Err(crate::Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Takes over a descriptor that was inherited by number, and marks it close-on-exec. EBADF when it is not open.
 pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
     if fd < 0 {
@@ -118,6 +127,14 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
 pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     // SAFETY: -1 is the one number that the type rules out.
     unsafe { BorrowedFd::borrow_raw(fd.max(0)) }
+}
+
+/// Whether there is close_range(2), by a range that ends before it begins.
+pub fn probe_close_range() -> Result<()> {
+    match close_range(1, 0) {
+        Ok(()) | Err(crate::Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Closes the descriptors `first` to `last` (close_range(2), Linux 5.9).

@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use hilum_sys::mount::{MountAttr, mount_setattr};
 use hilum_sys::namespace::{Kind, unshare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Access, Mode, OFlags, access, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind_recursive, mount_change, mount_remount};
 use rustix::net::{
@@ -23,6 +22,7 @@ use rustix::net::{
 use super::Directories;
 use super::protocol::{self, Features, Response};
 use crate::error::{Context, Error, Result};
+use crate::program;
 
 /// Larger than any answer: those of CRIU have a string or two.
 const ROOM: usize = 64 << 10;
@@ -199,14 +199,22 @@ fn make_readonly(mount_point: &Path) -> rustix::io::Result<()> {
     }
 }
 
-/// What there is of CRIU: an error if there is none, or one too old.
-pub fn probe() -> Result<Features> {
+/// Where CRIU is, and its version: an error if there is none, or one too old.
+pub fn version() -> Result<(PathBuf, String)> {
+    let program = find()?;
     let client = Client::start()?;
     client.send(&protocol::version())?;
     let (answer, _) = client.next(Some(BOUND))?;
     let version = answer.version.ok_or_else(|| Error::new("criu does not tell its version"))?;
     client.end()?;
     check_version(version)?;
+    let (major, minor, sublevel) = version;
+    Ok((program, format!("{major}.{minor}.{sublevel}")))
+}
+
+/// What there is of CRIU: an error if there is none, or one too old.
+pub fn probe() -> Result<Features> {
+    version()?;
     // Each connection serves one question in the versions that are in use.
     let client = Client::start()?;
     client.send(&protocol::feature_check())?;
@@ -244,15 +252,11 @@ pub fn complaint() -> Option<String> {
 
 fn find() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(std::env::split_paths(ELSEWHERE));
-    for directory in directories.filter(|directory| directory.is_absolute()) {
-        let file = directory.join("criu");
-        if file.is_file() && access(file.as_os_str().as_bytes(), Access::EXEC_OK).is_ok() {
-            return Ok(file);
-        }
-    }
-    Err(Error::new("criu is not installed: it is nowhere on PATH")
-        .hint("install the package criu: 3.16 or newer, and new enough for this kernel"))
+    let found = program::find("criu", &path).or_else(|| program::find("criu", ELSEWHERE.as_ref()));
+    found.ok_or_else(|| {
+        Error::new("criu is not installed: it is nowhere on PATH")
+            .hint("install the package criu: 3.16 or newer, and new enough for this kernel")
+    })
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use crate::error::{Context, Error, Result};
 use crate::plan::idmapped;
 use crate::spec::config::Spec;
 use crate::state::State;
-pub use client::probe;
 use client::{Client, complaint};
+pub use client::{probe, version};
 use protocol::{Kind, Response};
 
 /// As runc calls an external network or pid namespace in CRIU's images.
