@@ -16,6 +16,9 @@ _hilum() {
             ",$1")
                 cmd="hilum"
                 ;;
+            hilum,check)
+                cmd="hilum__subcmd__check"
+                ;;
             hilum,checkpoint)
                 cmd="hilum__subcmd__checkpoint"
                 ;;
@@ -84,6 +87,9 @@ _hilum() {
                 ;;
             hilum,update)
                 cmd="hilum__subcmd__update"
+                ;;
+            hilum__subcmd__help,check)
+                cmd="hilum__subcmd__help__subcmd__check"
                 ;;
             hilum__subcmd__help,checkpoint)
                 cmd="hilum__subcmd__help__subcmd__checkpoint"
@@ -293,7 +299,7 @@ _hilum() {
 
     case "${cmd}" in
         hilum)
-            opts="-v -h --root --pods --log --log-format --debug --systemd-cgroup --rootless --version --help create run start exec ps pause resume update pod events checkpoint restore state kill delete list gc ns plan spec features setup help"
+            opts="-v -h --root --pods --log --log-format --debug --systemd-cgroup --rootless --version --help create run start exec ps pause resume update pod events checkpoint restore state kill delete list gc ns plan spec features setup check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +323,28 @@ _hilum() {
                     ;;
                 --rootless)
                     COMPREPLY=($(compgen -W "true false auto" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hilum__subcmd__check)
+            opts="-f -h --format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -561,8 +589,22 @@ _hilum() {
             return 0
             ;;
         hilum__subcmd__help)
-            opts="create run start exec ps pause resume update pod events checkpoint restore state kill delete list gc ns plan spec features setup help"
+            opts="create run start exec ps pause resume update pod events checkpoint restore state kill delete list gc ns plan spec features setup check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hilum__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
