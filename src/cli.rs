@@ -125,7 +125,7 @@ fn hilum() -> Command {
         .arg_required_else_help(true)
         .arg(option("root", "DIR", "where the state of containers is kept [default: /run/hilum]"))
         .arg(option("pods", "DIR", "where pods are kept [default: /run/hilum/pods]"))
-        .arg(option("log", "PATH", "append the log to this file [default: stderr]"))
+        .arg(option("log", "PATH", "append the log to this file, or with journald:ID to the journal [default: stderr]"))
         .arg(option("log-format", "FORMAT", "text or json [default: text]").value_parser(["text", "json"]))
         .arg(flag("debug", "log more"))
         .arg(flag("systemd-cgroup", "let systemd make the container's cgroup (cgroup v2 alone)"))

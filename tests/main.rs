@@ -25,6 +25,7 @@ mod hostile;
 mod idmap;
 mod inspect;
 mod join;
+mod journal;
 mod kill;
 mod library;
 mod lifecycle;

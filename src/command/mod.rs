@@ -73,7 +73,7 @@ pub fn log_usage_error(args: &[OsString], error: &clap::Error) {
 
 fn init_log(matches: &ArgMatches) -> Result<()> {
     log::init(log::Config {
-        path: text(matches, "log").filter(|path| *path != "/dev/stderr").map(PathBuf::from),
+        to: text(matches, "log").map(log::Destination::parse).transpose()?.unwrap_or_default(),
         json: text(matches, "log-format") == Some("json"),
         debug: matches.get_flag("debug"),
     })

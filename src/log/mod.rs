@@ -1,5 +1,7 @@
 //! The log: what callers read when a command has failed (`--log`, `--log-format`, `--debug`).
 
+mod journal;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,10 +12,30 @@ use crate::error::{Context, Error, Result, errno_text};
 
 #[derive(Debug, Default)]
 pub struct Config {
-    /// stderr if absent.
-    pub path: Option<PathBuf>,
+    pub to: Destination,
     pub json: bool,
     pub debug: bool,
+}
+
+#[derive(Debug, Default)]
+pub enum Destination {
+    #[default]
+    Stderr,
+    File(PathBuf),
+    /// systemd's, under this name.
+    Journal(String),
+}
+
+impl Destination {
+    /// As `--log` says it.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text.strip_prefix("journald:") {
+            Some("") => Err(Error::new(format!("--log {text}: a name is missing")).hint("such as journald:hilum")),
+            Some(name) => Ok(Self::Journal(name.into())),
+            None if text == "/dev/stderr" => Ok(Self::Stderr),
+            None => Ok(Self::File(text.into())),
+        }
+    }
 }
 
 static CONFIG: OnceLock<Config> = OnceLock::new();
@@ -21,8 +43,10 @@ static CONFIG: OnceLock<Config> = OnceLock::new();
 /// Once, before anything is logged. The file is opened now, so that a wrong path is told at once, and again for each
 /// line: a descriptor held meanwhile could be taken for one that the caller wants preserved.
 pub fn init(config: Config) -> Result<()> {
-    if let Some(path) = &config.path {
-        append(path, b"").at("open the log", path)?;
+    match &config.to {
+        Destination::Stderr => {}
+        Destination::File(path) => append(path, b"").at("open the log", path)?,
+        Destination::Journal(name) => drop(journal::open().context(format!("open the log journald:{name}"))?),
     }
     let _ = CONFIG.set(config);
     Ok(())
@@ -47,7 +71,7 @@ pub fn record(error: &Error) {
 pub fn fatal(error: &Error) {
     let message = error.to_string();
     record(error);
-    if CONFIG.get().is_some_and(|config| config.path.is_some()) {
+    if CONFIG.get().is_some_and(|config| !matches!(config.to, Destination::Stderr)) {
         complain(&message);
     }
 }
@@ -60,6 +84,10 @@ pub fn complain(message: &str) {
 fn write(level: &str, message: &str, error: Option<&Error>) {
     let default = Config::default();
     let config = CONFIG.get().unwrap_or(&default);
+    if let Destination::Journal(name) = &config.to {
+        // The journal has a time of its own for it.
+        return to_journal(name, level, message, error);
+    }
     let time = now();
     let mut line = if config.json {
         json(level, message, &time, error)
@@ -68,10 +96,24 @@ fn write(level: &str, message: &str, error: Option<&Error>) {
     };
     line.push('\n');
     // In one write: other processes append to the same file. A log that cannot be written is no reason to fail.
-    let _ = match &config.path {
-        None => std::io::stderr().write_all(line.as_bytes()),
-        Some(path) => append(path, line.as_bytes()),
+    let _ = match &config.to {
+        Destination::File(path) => append(path, line.as_bytes()),
+        _ => std::io::stderr().write_all(line.as_bytes()),
     };
+}
+
+fn to_journal(name: &str, level: &str, message: &str, error: Option<&Error>) {
+    // syslog(3)
+    let priority = match level {
+        "error" => "3",
+        "warning" => "4",
+        _ => "7",
+    };
+    let details = details(error).map(|(key, value)| (format!("HILUM_{}", key.to_uppercase()), value));
+    let details: Vec<(String, String)> = details.collect();
+    let mut fields = vec![("MESSAGE", message), ("PRIORITY", priority), ("SYSLOG_IDENTIFIER", name)];
+    fields.extend(details.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    let _ = journal::write(&fields);
 }
 
 fn append(path: &PathBuf, line: &[u8]) -> std::io::Result<()> {
@@ -84,18 +126,18 @@ fn json(level: &str, message: &str, time: &str, error: Option<&Error>) -> String
     map.insert("level".into(), level.into());
     map.insert("msg".into(), message.into());
     map.insert("time".into(), time.into());
-    if let Some(detail) = error.map(Error::detail) {
+    map.extend(details(error).map(|(key, value)| (key.into(), value.into())));
+    serde_json::Value::Object(map).to_string()
+}
+
+/// What is known of an error beside its message.
+fn details(error: Option<&Error>) -> impl Iterator<Item = (&'static str, String)> {
+    let known = error.map(Error::detail).map(|detail| {
         let path = detail.path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let errno = detail.errno.map(errno_text);
-        for (key, value) in
-            [("step", detail.step.clone()), ("path", path), ("errno", errno), ("hint", detail.hint.clone())]
-        {
-            if let Some(value) = value {
-                map.insert(key.into(), value.into());
-            }
-        }
-    }
-    serde_json::Value::Object(map).to_string()
+        [("step", detail.step.clone()), ("path", path), ("errno", errno), ("hint", detail.hint.clone())]
+    });
+    known.into_iter().flatten().filter_map(|(key, value)| Some((key, value?)))
 }
 
 /// RFC 3339, UTC, nanoseconds.
