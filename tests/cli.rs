@@ -219,3 +219,59 @@ fn an_unwritable_log_or_an_unknown_format_is_an_error() {
     c.call(&["--log", "/nonexistent/log", "state", "none"]).fails("such file or directory");
     c.call(&["--log-format", "xml", "state", "none"]).fails("xml");
 }
+
+/// The milliseconds and the phase of each line of the log that says how long something took.
+fn phases(log: &str) -> Vec<(f64, String)> {
+    let lines = json_log(log);
+    let debug = lines.iter().filter(|line| line["level"] == "debug").map(|line| line["msg"].as_str().unwrap());
+    let took = debug.filter_map(|message| message.strip_prefix("took ")?.split_once(" ms: "));
+    took.map(|(milliseconds, phase)| (milliseconds.parse().unwrap(), phase.to_owned())).collect()
+}
+
+#[test]
+fn debug_says_how_long_each_phase_took() {
+    if !hilum_only("its own log") {
+        return;
+    }
+    let log = |c: &Container, name: &str, options: &[&str], args: &[&str]| {
+        let path = c.path(name);
+        let log = [&["--log", &path, "--log-format", "json"], options, args].concat();
+        c.write_config();
+        let started = std::time::Instant::now();
+        c.call(&log).ok();
+        let all = started.elapsed().as_secs_f64() * 1000.0;
+        let phases = if options.is_empty() { Vec::new() } else { phases(&path) };
+        let sum: f64 = phases.iter().map(|(milliseconds, _)| milliseconds).sum();
+        assert!(sum <= all && phases.iter().all(|(took, _)| *took >= 0.0), "{phases:?} of {all} ms");
+        assert!(!options.is_empty() || !read(path.as_ref()).contains("took"), "without --debug");
+        phases.into_iter().map(|(_, phase)| phase).collect::<Vec<_>>()
+    };
+    let hook = json!({ "path": "/bin/sleep", "args": ["sleep", "0.3"] });
+    let filter = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+    let c = Container::new(&["true"]).set("linux/seccomp", filter).set("hooks", json!({ "createContainer": [hook] }));
+    let expected = [
+        "load config.json",
+        "plan",
+        "make the cgroup",
+        "clone, and execute the init program",
+        "wait for the init program, which is at HookState",
+        "compile linux.seccomp, or find it compiled",
+        "wait for the init program, which is at Seccomp",
+        "wait for the init program, which is at Ready",
+        "execute",
+    ];
+    let mut all = log(&c, "run", &["--debug"], &["run", &c.id]);
+    all.sort();
+    let mut sorted = expected.map(String::from);
+    sorted.sort();
+    assert_eq!(all, sorted);
+    // It is behind the hook.
+    let waited = phases(&c.path("run")).into_iter().find(|(_, phase)| phase.ends_with("is at Seccomp")).unwrap();
+    assert!(waited.0 >= 200.0, "{waited:?}");
+
+    assert_eq!(log(&c, "quiet", &[], &["run", &c.id]), Vec::<String>::new());
+    let created = log(&c, "create", &["--debug"], &["create", &c.id]);
+    assert!(created.iter().any(|phase| phase.ends_with("is at Ready")) && !created.contains(&"execute".into()));
+    assert_eq!(log(&c, "start", &["--debug"], &["start", &c.id]), ["execute"]);
+    c.finish();
+}

@@ -47,7 +47,9 @@ pub struct Bundle {
 impl Bundle {
     pub fn load(path: &Path, conflicts: &mut Conflicts) -> Result<Self> {
         let path = std::fs::canonicalize(path).at("bundle", path)?;
+        let timer = log::Timer::start();
         let document = spec::load(&path)?;
+        timer.end(|| "load config.json".into());
         let rootfs = conflicts.note("root.path", rootfs::locate(&path, document.spec.root.as_ref()));
         Ok(Self { rootfs: rootfs.unwrap_or_else(|| path.clone()), path, document })
     }
@@ -128,6 +130,7 @@ pub fn prepare<T>(
     wish: Wish<'_>,
     then: impl FnOnce(Prepared<'_>) -> Result<T>,
 ) -> Result<T> {
+    let timer = log::Timer::start();
     let mut conflicts = Conflicts::default();
     let notify_dir = notify_dir(&mut bundle.document.spec, &global.root.join(wish.id));
     let spec = &bundle.document.spec;
@@ -168,6 +171,7 @@ pub fn prepare<T>(
         plan = self::plan(&arena, &request);
     }
     conflicts.append(std::mem::take(&mut plan.conflicts));
+    timer.end(|| "plan".into());
     then(Prepared {
         bundle: &bundle,
         surroundings,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Context, Error, Result, errno_text};
 
@@ -53,8 +53,29 @@ pub fn init(config: Config) -> Result<()> {
 }
 
 pub fn debug(message: impl FnOnce() -> String) {
-    if CONFIG.get().is_some_and(|config| config.debug) {
+    if debugs() {
         write("debug", &message(), None);
+    }
+}
+
+fn debugs() -> bool {
+    CONFIG.get().is_some_and(|config| config.debug)
+}
+
+/// How long something takes, for `--debug`: without it, no clock is read.
+pub struct Timer(Option<Instant>);
+
+impl Timer {
+    pub fn start() -> Self {
+        Self(debugs().then(Instant::now))
+    }
+
+    /// What has ended now. Of what has failed there is an error instead.
+    pub fn end(self, what: impl FnOnce() -> String) {
+        if let Some(start) = self.0 {
+            let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+            debug(|| format!("took {milliseconds:.2} ms: {}", what()));
+        }
     }
 }
 

@@ -33,6 +33,19 @@ pub enum Said {
 }
 
 impl Said {
+    /// Of the one who said it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Said::At(point) => format!("is at {point:?}"),
+            Said::Forked(pid) => format!("has forked process {pid}"),
+            Said::Terminal(_) => "has sent the terminal".into(),
+            Said::Listener(_) => "has sent the seccomp listener".into(),
+            Said::Executing => "executes".into(),
+            Said::Failed { .. } => "has failed".into(),
+            Said::Nothing => "has ended".into(),
+        }
+    }
+
     /// A message, and the descriptor that came with it.
     pub fn read(bytes: &[u8], fd: Option<OwnedFd>) -> Result<Self> {
         if bytes.is_empty() {

@@ -16,6 +16,7 @@ use super::channel::{Channel, Said};
 use super::{failure, files};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
+use crate::log::Timer;
 use crate::plan::Plan;
 
 /// What the init program needs besides its plan.
@@ -65,6 +66,7 @@ impl<'p> Child<'p> {
         inherit.extend(knock.iter().map(AsRawFd::as_raw_fd));
         inherit.extend(procs.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
         let number = std::ffi::CString::new(message.as_raw_fd().to_string()).unwrap_or_default();
+        let timer = Timer::start();
         let spawned = hilum_sys::clone::spawn(
             start.program.as_fd(),
             [c"hilum-init", &number],
@@ -73,6 +75,7 @@ impl<'p> Child<'p> {
             start.cgroup.v2.as_ref().map(AsFd::as_fd),
         )
         .map_err(|errno| failure::spawn(errno, plan))?;
+        timer.end(|| "clone, and execute the init program".into());
         // The other end of the channel is dropped here and must be the child's alone: its end is how we learn of the
         // child's.
         Ok(Self {
@@ -104,6 +107,13 @@ impl<'p> Child<'p> {
 
     /// What it says next. That it has failed, or ended without a word, is an error.
     pub fn next(&mut self) -> Result<Said> {
+        let timer = Timer::start();
+        let said = self.listen()?;
+        timer.end(|| format!("wait for the init program, which {}", said.in_words()));
+        Ok(said)
+    }
+
+    fn listen(&mut self) -> Result<Said> {
         loop {
             if let Some(said) = self.early.take_if(|_| !self.is_stage_one) {
                 return Ok(said);

@@ -27,6 +27,7 @@ use hilum_init::step::{Point, Step};
 
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
+use crate::log::Timer;
 use crate::plan::seccomp::Filter;
 use crate::plan::{Plan, describe};
 use crate::resctrl;
@@ -106,7 +107,9 @@ impl Created {
 impl Creation<'_> {
     /// Up to the point where the process is ready; on an error, nothing of it is left but the container's directory.
     pub fn create(mut self) -> Result<Created> {
+        let timer = Timer::start();
         self.cgroup.create()?;
+        timer.end(|| "make the cgroup".into());
         self.state.cgroup = self.cgroup.cgroup.clone();
         let created = self.start_process();
         if created.is_err() {
@@ -251,9 +254,11 @@ impl Creation<'_> {
 
     fn start_unit(&mut self, pid: i32) -> Result<()> {
         if let Some(manager) = self.systemd.as_deref_mut() {
+            let timer = Timer::start();
             let started = self.cgroup.start_unit(manager, pid);
             self.state.cgroup = self.cgroup.cgroup.clone();
             started?;
+            timer.end(|| "have systemd make the cgroup".into());
             self.delegate()?;
         }
         // Now it is known which directory is the container's.
@@ -291,7 +296,11 @@ fn questions<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = &'p Step<'p>> {
 }
 
 fn compile(filter: Option<&Filter<'_>>) -> Result<Vec<u8>> {
-    filter.map_or(Ok(Vec::new()), |filter| filters::program(filter).context("linux.seccomp"))
+    let Some(filter) = filter else { return Ok(Vec::new()) };
+    let timer = Timer::start();
+    let program = filters::program(filter).context("linux.seccomp")?;
+    timer.end(|| "compile linux.seccomp, or find it compiled".into());
+    Ok(program)
 }
 
 fn no_agent() -> Error {

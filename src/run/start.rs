@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use super::channel::{Channel, Said, ended};
 use super::{failure, hooks, inner_pid, out_of_turn};
 use crate::error::{Context, Error, Result};
+use crate::log::Timer;
 use crate::state::{START_SOCKET, State, Status, StepNames};
 
 /// Bound through the directory's descriptor: the path of a state directory may be longer than a socket's may be.
@@ -41,11 +42,15 @@ pub fn knock(dir: &Path) -> Result<Option<Channel>> {
 /// Listens until the process has executed (the end of the channel, announced) or has said why not. `state` is for the
 /// hooks that it runs before.
 pub fn await_exec(channel: &Channel, steps: &StepNames, state: Option<&State>) -> Result<()> {
+    let timer = Timer::start();
     let mut executing = false;
     loop {
         match (channel.next()?, state) {
             (Said::Executing, _) => executing = true,
-            (Said::Nothing, _) if executing => return Ok(()),
+            (Said::Nothing, _) if executing => {
+                timer.end(|| "execute".into());
+                return Ok(());
+            }
             (Said::Nothing, _) => return Err(ended()),
             (Said::At(Point::HookState), Some(state)) => {
                 let pid = state.process.map_or(Ok(0), |process| inner_pid(process.pid))?;
