@@ -26,7 +26,7 @@ end
 
 complete -c hilum -n "__fish_hilum_needs_command" -l root -d 'where the state of containers is kept [default: /run/hilum]' -r
 complete -c hilum -n "__fish_hilum_needs_command" -l pods -d 'where pods are kept [default: /run/hilum/pods]' -r
-complete -c hilum -n "__fish_hilum_needs_command" -l log -d 'append the log to this file [default: stderr]' -r
+complete -c hilum -n "__fish_hilum_needs_command" -l log -d 'append the log to this file, or with journald:ID to the journal [default: stderr]' -r
 complete -c hilum -n "__fish_hilum_needs_command" -l log-format -d 'text or json [default: text]' -r -f -a "text\t''
 json\t''"
 complete -c hilum -n "__fish_hilum_needs_command" -l rootless -d 'ignore cgroup permission errors: true, false or auto [default: auto]' -r -f -a "true\t''
