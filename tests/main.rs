@@ -18,6 +18,7 @@ mod crash;
 mod crowd;
 mod descriptors;
 mod devices;
+mod documents;
 mod errors;
 mod exec;
 mod hooks;

@@ -22,8 +22,8 @@ fn type_it(name: &str, session: &Session, dir: &Path, before: &str, at_exit: &st
 }
 
 /// On a host that others use as well: /run/hilum is this page's alone, and nothing of it outlives the test.
-fn type_beside_others(name: &str, page: &str, at_least: usize, before: &str, pods: &str) {
-    let session = Session::of(page, "console");
+fn type_beside_others(name: &str, (page, kind): (&str, &str), at_least: usize, before: &str, pods: &str) {
+    let session = Session::of(page, kind);
     assert!(session.len() >= at_least, "{name}: {} commands", session.len());
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
@@ -40,7 +40,7 @@ fn type_beside_others(name: &str, page: &str, at_least: usize, before: &str, pod
 #[test]
 fn the_page_on_pods_does_what_it_says() {
     if hilum_only("its own commands") {
-        type_beside_others("docs/pods.md", include_str!("../docs/pods.md"), 21, "", "shop jobs");
+        type_beside_others("docs/pods.md", (include_str!("../docs/pods.md"), "console"), 21, "", "shop jobs");
     }
 }
 
@@ -58,7 +58,9 @@ done"#;
 #[test]
 fn readme_does_what_it_shows() {
     if hilum_only("its own commands") {
-        type_beside_others("README.md", include_str!("../README.md"), 6, BUNDLES, "web");
+        let page = include_str!("../README.md");
+        type_beside_others("README.md", (page, "console"), 8, &format!("{BUNDLES}\ncp -a app-bundle/rootfs ."), "none");
+        type_beside_others("README.md", (page, "console recorded"), 6, BUNDLES, "web");
     }
 }
 
@@ -70,7 +72,7 @@ fn the_recording_is_that_of_the_readme() {
     assert!(status.success());
     let shown = read(&root.join("docs/pod.svg"));
     assert!(shown == read(made.path()), "docs/pod.svg is not what README.md shows: run scripts/recording");
-    let session = Session::of(include_str!("../README.md"), "console");
+    let session = Session::of(include_str!("../README.md"), "console recorded");
     assert_eq!(shown.matches("class=\"typed\"").count(), session.len());
 }
 
