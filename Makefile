@@ -38,7 +38,7 @@ integration: ## real clients alone: Docker, containerd, its CRI plugin, podman, 
 	scripts/test --test integration $(TESTARGS)
 
 vm-test: build deb tarball ## the tests on systemd and cgroup v2 with all controllers, in an emulated machine
-	@$(PACKAGES) test vm
+	@$(PACKAGES) test rootfs vm
 	scripts/vm/test $(TESTARGS)
 
 reliability: build ## the long form of the tests of attacks, crashes, races and limits, and of the fuzzing: docs/reliability.md
