@@ -13,7 +13,7 @@ PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install tarball deb clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install tarball deb package-test clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -82,6 +82,10 @@ tarball: build ## what install installs, and the documents: target/hilum-VERSION
 deb: build ## the same for Debian and Ubuntu: target/hilum_VERSION_ARCH.deb
 	@$(PACKAGES) package
 	scripts/deb
+
+package-test: tarball deb ## both, installed and used and removed in a clean Debian 13
+	@$(PACKAGES) rootfs
+	scripts/test-packages
 
 clean: ## remove target/
 	rm -rf target
