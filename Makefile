@@ -13,7 +13,7 @@ PARTS ?=
 # Seconds of fuzzing for each target.
 FUZZ ?= 10
 
-.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install tarball deb package-test clean lint help
+.PHONY: build demo test fuzz integration vm-test reliability bench bench-programs performance completions install tarball deb package-test msrv clean lint help
 
 build: ## the release binary, static: target/hilum
 	@$(PACKAGES) build
@@ -86,6 +86,10 @@ deb: build ## the same for Debian and Ubuntu: target/hilum_VERSION_ARCH.deb
 package-test: tarball deb ## both, installed and used and removed in a clean Debian 13
 	@$(PACKAGES) rootfs
 	scripts/test-packages
+
+msrv: ## build the last commit with the Rust of Debian 13, the oldest that does, from its packages alone
+	@$(PACKAGES) rootfs
+	scripts/msrv
 
 clean: ## remove target/
 	rm -rf target
