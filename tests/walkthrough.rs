@@ -127,3 +127,31 @@ fn an_hour_for_who_operates_hosts() {
         podman save docker.io/library/busybox:latest | ctr image import - >/dev/null";
     first_hour("walkthroughs/operator.md", include_str!("../docs/walkthroughs/operator.md"), &packages, before);
 }
+
+#[test]
+#[ignore = "make msrv: builds hilum in a clean Debian, which takes minutes"]
+fn an_hour_for_a_rust_engineer() {
+    let page = include_str!("../docs/walkthroughs/engineer.md");
+    let session = Session::of(page, "console");
+    assert!(session.len() > 10, "{} commands", session.len());
+    let dir = tempfile::tempdir().unwrap();
+    let (script, out) = (dir.path().join("script"), dir.path().join("out"));
+    // What is written there is gone afterwards.
+    let show = "for file in /tmp/out.*; do echo \"== $file\"; cat $file; done";
+    fs::write(&script, format!("{}\n{show}\n", session.script(Path::new("/tmp/out")))).unwrap();
+    let printed = dir.path().join("printed");
+    let mut there = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/msrv"));
+    there.arg(&script).stdin(Stdio::null()).stdout(fs::File::create(&printed).unwrap());
+    let code = wait_within(&mut there.spawn().unwrap(), 40 * LIMIT, "docs/walkthroughs/engineer.md");
+    if code == 125 {
+        skip("there is no clean Debian to be had here, see above");
+        return;
+    }
+    let printed = read(&printed);
+    assert_eq!(code, 0, "{printed}");
+    for part in printed.split("== /tmp/out.").skip(1) {
+        let (number, text) = part.split_once('\n').unwrap();
+        fs::write(format!("{}.{number}", out.display()), text).unwrap();
+    }
+    session.check(&out, &printed);
+}
