@@ -87,9 +87,9 @@ package-test: tarball deb ## both, installed and used and removed in a clean Deb
 	@$(PACKAGES) rootfs
 	scripts/test-packages
 
-msrv: ## build the last commit with the Rust of Debian 13, the oldest that does, from its packages alone
-	@$(PACKAGES) rootfs
-	scripts/msrv
+msrv: ## the last commit with the Rust of Debian 13, the oldest that builds it: docs/walkthroughs/engineer.md, typed there
+	@$(PACKAGES) build rootfs
+	$(CARGO) test --test cli -- --ignored --nocapture walkthrough::an_hour_for_a_rust_engineer
 
 clean: ## remove target/
 	rm -rf target

@@ -103,7 +103,7 @@ fn first_hour(name: &str, page: &str, packages: &Path, before: &str) {
     let image = "mkdir -p image/bin image/tmp && cp \"$(command -v busybox)\" image/bin/ && chroot image /bin/busybox --install -s /bin";
     let before = format!("set -e\n{image}\n{before}\nset +e");
     let at_exit = "dpkg --remove hilum >/dev/null 2>&1";
-    type_it(name, &session, dir.path(), &before, at_exit, 6);
+    type_it(name, &session, dir.path(), &before, at_exit, 1);
 }
 
 #[test]

@@ -44,10 +44,11 @@ fn docker(args: &ArgMatches) -> Result<u8> {
     }
     write(&file, &new)?;
     let next = match args.get_flag("remove") {
-        true => "containers that were made with it can still be started until then",
-        false => "then: docker run --runtime hilum …",
+        // A reload leaves a default that is not in the file any more.
+        true => "Docker forgets it with: systemctl restart docker",
+        false => "Docker reads it with: systemctl reload docker; then: docker run --runtime hilum …",
     };
-    super::print(&format!("wrote {}\nDocker reads it with: systemctl reload docker ({next})\n", file.display()))?;
+    super::print(&format!("wrote {}\n{next}\n", file.display()))?;
     Ok(0)
 }
 
