@@ -134,7 +134,10 @@ impl Root {
             };
             match made {
                 Ok(()) => {}
-                Err(Errno::EXIST) if path.splice_link(parent.as_fd(), start, stop)? => return Ok(Made::MetLink),
+                // Where links are refused, one that somebody has just made is, too: by what opens it below.
+                Err(Errno::EXIST) if !no_symlinks && path.splice_link(parent.as_fd(), start, stop)? => {
+                    return Ok(Made::MetLink);
+                }
                 Err(Errno::EXIST) => {} // a sibling made it first
                 Err(errno) => return Err(errno).during("create the target"),
             }

@@ -33,6 +33,29 @@ fn row_05_cve_2019_19921_proc_or_sys_as_a_symlink_in_the_image_is_refused() {
     }
 }
 
+/// CVE-2019-19921: the link comes between the look for it and its making. With links followed in `Root::make`: "/proc ->
+/// /elsewhere: exit code 0".
+#[test]
+fn row_05_cve_2019_19921_a_link_that_comes_while_proc_is_made_is_refused() {
+    if !hilum_only("it is about hilum's system calls") || !has_strace() {
+        return;
+    }
+    let tally = attacks("row 5: /proc becomes a symlink while it is made");
+    for target in ["/elsewhere", "/tmp"] {
+        let c = Container::new(&["true"]).set("root/readonly", json!(false));
+        replace_by_link(&c.rootfs().join("proc"), target);
+        c.write_config();
+        let mut command = strace(c.host, "openat2:error=ENOENT:when=1", true);
+        command.arg(program()).arg("--root").arg(c.root()).args(["run", &c.id]).current_dir(c.bundle());
+        tally.tries();
+        let out = c.finish_call(command, Stdio::null());
+        assert_eq!(out.code, 1, "/proc -> {target}: exit code {}: {}", out.code, out.stderr);
+        assert!(!c.rootfs().join("elsewhere").exists(), "the target of the link was made");
+        tally.survives();
+        c.finish();
+    }
+}
+
 /// CVE-2019-19921: a directory above it. With `no_symlinks: false` for every mount in src/plan/mount.rs: "create: exit code 0".
 #[test]
 fn row_05_cve_2023_27561_proc_or_sys_below_a_symlink_in_the_image_is_refused() {
