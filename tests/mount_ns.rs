@@ -213,3 +213,20 @@ fn a_shared_volume_passes_mounts_to_the_host_only_with_a_shared_root() {
     assert!(added[0].contains("volume/in"), "{added:?}");
     c.finish();
 }
+
+/// There is no mount to be made private then, and the way up from the root file system has no end.
+#[test]
+fn a_shared_root_in_a_chroot_that_is_no_mount_is_an_error_that_says_so() {
+    if !hilum_only("the oracle's words differ") {
+        return;
+    }
+    let c = Container::sh("true").set("linux/rootfsPropagation", json!("shared"));
+    c.write_config();
+    fs::copy(program(), c.path("hilum")).unwrap();
+    let script = "cd \"$1\" && mkdir proc sys dev run && for dir in proc sys dev; do mount --rbind /$dir $dir; done && \
+                  exec chroot . /hilum --root /state run --bundle /bundle \"$2\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(c.dir()).arg(&c.id);
+    c.finish_call(command, Stdio::null()).fails("root directory is not a mount");
+    c.left_nothing();
+}

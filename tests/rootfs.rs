@@ -39,6 +39,25 @@ fn after_pivot_no_mount_of_the_host_is_left() {
     c.finish();
 }
 
+/// The kernel lets a user namespace mount a proc or sysfs where it can see a whole one (mount_too_revealing).
+#[test]
+fn no_proc_or_sysfs_of_the_hosts_is_left_to_get_around_the_masks() {
+    let tries = "cat /proc/keys; for fs in proc sysfs; do unshare -Urpnfm mount -t $fs $fs /mnt && echo mounted $fs; done; \
+                 unshare -Urpnfm mount -t tmpfs tmpfs /mnt && echo works";
+    for flags in [&[][..], &["--no-pivot"]] {
+        for propagation in ["", "shared"] {
+            // Root may not be mapped to root without CAP_SETFCAP; another user may.
+            let c = Container::sh(tries)
+                .set("process/user", json!({ "uid": 1000, "gid": 1000 }))
+                .set("linux/rootfsPropagation", json!(propagation));
+            fs::create_dir(c.rootfs().join("mnt")).unwrap();
+            let out = c.run_with(flags);
+            assert_eq!(out.stdout, "works\n", "{flags:?} {propagation:?}: {out:?}");
+            c.finish();
+        }
+    }
+}
+
 #[test]
 fn a_readonly_root_cannot_be_written() {
     let c = Container::sh("touch /x; echo $?; cat /proc/self/mountinfo");

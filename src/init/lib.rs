@@ -16,6 +16,7 @@ mod root;
 mod seccomp;
 pub mod step;
 mod terminal;
+mod views;
 mod walk;
 
 pub use walk::main;

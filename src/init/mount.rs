@@ -249,7 +249,12 @@ pub(crate) fn private_parent(path: &CStr) -> Result<()> {
                 return Ok(other?);
             }
         }
-        dir = rustix::fs::openat(dir.as_fd(), c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let above = rustix::fs::openat(dir.as_fd(), c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let (stat, stat_above) = (fstat(&dir)?, fstat(&above)?);
+        if (stat.st_dev, stat.st_ino) == (stat_above.st_dev, stat_above.st_ino) {
+            return Err(Fail::new(Errno::INVAL, "hilum's own root directory is not a mount, as in a chroot"));
+        }
+        dir = above;
     }
 }
 
@@ -279,6 +284,10 @@ impl Masks {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             other => other?,
         };
+        self.cover_at(target)
+    }
+
+    pub(crate) fn cover_at(&mut self, target: OwnedFd) -> Result<()> {
         let directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
         match (directory, &self.empty, &self.null) {
             (true, Some(empty), _) => attach(clone_tree(empty.as_fd(), c"", false)?.as_fd(), target.as_fd()),

@@ -48,14 +48,14 @@ pub enum Step<'a> {
     Fork {
         kinds: u32,
     },
-
-    // Stage two.
     /// Writes `0`, the writer itself, to each open cgroup.procs of the header.
     EnterCgroup,
     /// PR_SET_DUMPABLE 0: nobody in a joined namespace may look into this process until it has executed (CVE-2016-9962).
     NotDumpable,
     /// A message to the parent, and its answer.
     Wait(Point),
+
+    // The container's first process.
     SessionKeyring {
         name: Str<'a>,
         label: Option<Str<'a>>,
@@ -63,7 +63,7 @@ pub enum Step<'a> {
     LoopbackUp,
 
     // Root file system. Targets are paths in the container, resolved inside its root (openat2 RESOLVE_IN_ROOT).
-    /// Propagation type of all mounts of this namespace, or of those at the final root alone.
+    /// Propagation type of all mounts of this namespace; `RootPropagation`, of those at the final root alone.
     Propagation {
         flags: u32,
     },
@@ -128,7 +128,8 @@ pub enum Step<'a> {
     Pivot {
         shared: bool,
     },
-    MoveRoot,
+    /// Without pivot_root(2), from this path: the host's mounts stay, and its proc and sysfs among them are covered.
+    MoveRoot(#[serde(borrow)] Str<'a>),
     Chroot,
     RootPropagation {
         flags: u32,
@@ -237,7 +238,7 @@ pub struct Mount<'a> {
     pub target: Str<'a>,
     /// It begins with a copy of what is at the target (tmpcopyup).
     pub copy_up: bool,
-    /// proc and sysfs: no symbolic link may lead there (CVE-2019-19921, CVE-2023-27561).
+    /// proc, sysfs, cgroup and all of /dev: no symbolic link may lead there (CVE-2019-19921, CVE-2023-27561).
     pub no_symlinks: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::channel::{Answer, ask, receive, tell, tell_with_fd};
 use crate::fail::{During, Fail, Result};
 use crate::root::{self, Root};
 use crate::step::{Message, Point, Step};
-use crate::{Header, device, hook, mount, process, seccomp, terminal};
+use crate::{Header, device, hook, mount, process, seccomp, terminal, views};
 
 /// What the steps leave for later ones.
 pub(crate) struct Walk<'a> {
@@ -157,7 +157,10 @@ impl<'a> Walk<'a> {
             Step::ReadonlyPath { path } => mount::readonly_path(self.root()?, path.0)?,
             Step::ReadonlyRoot => self.root()?.make_readonly()?,
             Step::Pivot { shared } => self.root()?.pivot(shared)?,
-            Step::MoveRoot => self.root()?.move_over()?,
+            Step::MoveRoot(path) => {
+                views::cover(self.proc(), path.0, &mut self.masks)?;
+                self.root()?.move_over()?;
+            }
             Step::Chroot => self.root()?.chroot()?,
             Step::RootPropagation { flags } => mount::propagation(c"/", flags)?,
 

@@ -62,7 +62,7 @@ pub fn describe(step: &Step<'_>) -> String {
         Step::ReadonlyPath { path } => format!("make {} read-only", text(*path)),
         Step::ReadonlyRoot => "make the root file system read-only".into(),
         Step::Pivot { .. } => "pivot_root into the root file system".into(),
-        Step::MoveRoot => "move the root file system to /".into(),
+        Step::MoveRoot(_) => "move the root file system to /".into(),
         Step::Chroot => "chroot into the root file system".into(),
         Step::RootPropagation { .. } => "set linux.rootfsPropagation on /".into(),
         Step::Hook(it) => format!("run {} {}", text(it.name), text(it.path)),

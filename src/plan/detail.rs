@@ -27,7 +27,7 @@ pub fn topic(step: &Step<'_>) -> &'static str {
         | Step::OpenRootInPlace { .. }
         | Step::ReadonlyRoot
         | Step::Pivot { .. }
-        | Step::MoveRoot
+        | Step::MoveRoot(_)
         | Step::Chroot
         | Step::RootPropagation { .. } => "root",
         Step::Mount(_) | Step::Bind(_) | Step::Remount { .. } | Step::Directory { .. } => "mounts",

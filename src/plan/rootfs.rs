@@ -65,7 +65,7 @@ pub fn plan(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces) {
     }
     b.push(match (private, req.no_pivot) {
         (true, false) => Step::Pivot { shared },
-        (true, true) => Step::MoveRoot,
+        (true, true) => Step::MoveRoot(rootfs),
         (false, _) => Step::Chroot,
     });
     if private && propagation != 0 {

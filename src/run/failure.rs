@@ -64,7 +64,7 @@ fn capabilities(step: &Step<'_>) -> Option<CapabilitySet> {
         | Step::ReadonlyPath { .. }
         | Step::ReadonlyRoot
         | Step::Pivot { .. }
-        | Step::MoveRoot
+        | Step::MoveRoot(_)
         | Step::RootPropagation { .. }
         | Step::Hostname { .. }
         | Step::Domainname { .. } => CapabilitySet::SYS_ADMIN,
