@@ -4,7 +4,7 @@ use crate::common::*;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A container that shows its mounts after a script.
 fn shows(script: &str, mounts: &[Value]) -> Container {
@@ -192,6 +192,9 @@ fn each_flag_of_a_mount_is_set() {
         (&["dirsync"], &["dirsync"]),
         (&["size=64k"], &["size=64k"]),
         (&["mode=711", "uid=5", "gid=6"], &["mode=711", "uid=5", "gid=6"]),
+        (&["rro", "rnosuid", "dev"], &["ro", "nosuid"]),
+        (&["ro", "rrw"], &["rw"]),
+        (&["iversion", "lazytime"], &["rw", "lazytime"]),
         (&["nr_inodes=100", "size=1m", "nosuid"], &["nr_inodes=100", "size=1024k", "nosuid"]),
     ];
     for (options, expected) in cases {
@@ -203,6 +206,26 @@ fn each_flag_of_a_mount_is_set() {
         }
         c.finish();
     }
+}
+
+/// Such flags of a file system of its own are set as those of the one mount that it is.
+#[test]
+fn recursive_flags_of_a_new_mount_need_no_look_at_its_path_and_wait_for_the_devices() {
+    if !hilum_only("the oracle makes /dev read-only before its devices") {
+        return;
+    }
+    let link = json!({ "destination": "/var/run/x", "type": "tmpfs", "source": "tmpfs", "options": ["rnosuid"] });
+    let c = shows(": > /dev/null; touch /dev/x 2>/dev/null && echo writable", &[link]).with(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        let dev = mounts.iter_mut().find(|mount| mount["destination"] == "/dev").unwrap();
+        dev["options"].as_array_mut().unwrap().push(json!("rro"));
+    });
+    fs::create_dir_all(c.rootfs().join("var")).unwrap();
+    symlink("/run", c.rootfs().join("var/run")).unwrap();
+    let mounts = parse_mounts(&c.run().ok().stdout);
+    assert!(mount_at(&mounts, "/dev").has("ro"), "{mounts:#?}");
+    assert!(mount_at(&mounts, "/run/x").has("nosuid"), "{mounts:#?}");
+    c.finish();
 }
 
 #[test]
@@ -457,4 +480,20 @@ fn a_missing_source_an_unknown_type_and_a_bad_option_are_errors() {
         c.run().fails(text);
         c.left_nothing();
     }
+}
+
+/// Not to the directory that the command is called in.
+#[test]
+fn the_proc_that_is_bound_on_proc_is_looked_for_from_the_bundle() {
+    if !hilum_only("plan") {
+        return;
+    }
+    let c = Container::new(&["true"]);
+    let up = "../".repeat(c.bundle().components().count() - 1);
+    let c = c.set("mounts/0", bind(&format!("{up}proc"), "/proc", &["rbind"]));
+    c.write_config();
+    let bundle = c.bundle().display().to_string();
+    let mut command = c.command(&["plan", "--bundle", &bundle, &c.id]);
+    command.current_dir(c.rootfs());
+    c.finish_call(command, Stdio::null()).ok();
 }

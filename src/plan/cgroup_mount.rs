@@ -5,6 +5,7 @@ use std::path::Path;
 use hilum_init::step::{Attr, Bind, Mount, Source, Step};
 use hilum_sys::namespace::Kind;
 
+use super::mount::clean;
 use super::namespace::Namespaces;
 use super::options::{self, Options};
 use super::{Builder, IdMaps, Request};
@@ -79,9 +80,9 @@ pub fn plan<'a>(
 /// their cgroup in a mount that can be written to. As the host counts; none where that is not known.
 pub fn owner(spec: &Spec, ns: &Namespaces) -> Option<u32> {
     let is_writable = |mount: &config::Mount| {
-        mount.kind == "cgroup"
-            && mount.destination.trim_end_matches('/') == "/sys/fs/cgroup"
-            && !mount.options.iter().any(|option| option == "ro")
+        let Options { mut attr, recursive_attr, .. } = options::parse(&mount.options);
+        options::merge(&mut attr, recursive_attr);
+        mount.kind == "cgroup" && clean(&mount.destination) == "/sys/fs/cgroup" && attr.set & options::RDONLY == 0
     };
     if !ns.is_new(Kind::Cgroup) || !spec.mounts.iter().any(is_writable) {
         return None;
@@ -167,4 +168,32 @@ fn bind<'a>(b: &Builder<'a>, source: &Path, target: &str, attr: Attr, propagatio
         propagation,
         no_symlinks: true,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conflict::Conflicts;
+
+    #[test]
+    fn only_a_mount_that_can_be_written_gives_the_cgroup_away() {
+        let kinds = [config::Namespace { kind: "cgroup".into(), ..Default::default() }];
+        let ns = Conflicts::none(|conflicts| Namespaces::plan(&kinds, None, conflicts)).unwrap();
+        for (options, expected) in [
+            (&["nosuid"][..], Some(0)),
+            (&["ro"], None),
+            (&["rro"], None),
+            (&["ro", "rw"], Some(0)),
+            (&["ro", "rrw"], Some(0)),
+        ] {
+            let mount = config::Mount {
+                kind: "cgroup".into(),
+                destination: "/sys/./fs/cgroup/".into(),
+                options: options.iter().map(|option| option.to_string()).collect(),
+                ..Default::default()
+            };
+            let spec = Spec { mounts: vec![mount], ..Spec::default() };
+            assert_eq!(owner(&spec, &ns), expected, "{options:?}");
+        }
+    }
 }

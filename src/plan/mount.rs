@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hilum_init::step::{Attr, Bind, Mount, Source, Step, Str, Strs};
 use hilum_sys::namespace::Kind;
-use rustix::fs::{access, statfs};
+use rustix::fs::{PROC_SUPER_MAGIC, access, statfs};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
@@ -32,7 +32,6 @@ const PROC_BINDS: &[&str] = &[
     "/proc/sys/crypto/fips_enabled",
     "/proc/net/dev",
 ];
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// Where POSIX shared memory is (shm_overview(7)).
 const SHM: &str = "/dev/shm";
 /// What fsconfig(2) takes as a value.
@@ -67,7 +66,18 @@ pub fn plan<'a>(
         return if again { Ok(()) } else { shared_memory(b, shm, &property) };
     }
     let bind = mount.is_bind();
-    check_proc(mount, &target, bind, &property("destination"))?;
+    if (bind || options.remount || mount.kind == "cgroup")
+        && options.recursive_attr != Attr::default()
+        && !idmapped::is_known_to_kernel()
+    {
+        return Err(Error::new(format!(
+            "{}: flags of all mounts of a tree (rro, rnosuid, …) need Linux 5.12 or newer, and this is {}",
+            property("options"),
+            idmapped::release()
+        ))
+        .hint("give them without the first r, for the topmost mount alone"));
+    }
+    check_proc(mount, &req.bundle.join(&mount.source), &target, bind, &property("destination"))?;
     let idmap = idmapped::of(req, ns, mount, &options, bind, &property)?;
     let to = b.text(&target, &property("destination"))?;
 
@@ -127,6 +137,8 @@ pub fn plan<'a>(
         }
         _ => {}
     }
+    // What is new is a tree of one mount.
+    options::merge(&mut options.attr, options.recursive_attr);
     // Devices still have to be made in a /dev that is to be read-only.
     if target == "/dev" && options.attr.set & options::RDONLY != 0 {
         options.attr.set &= !options::RDONLY;
@@ -144,7 +156,6 @@ pub fn plan<'a>(
         no_symlinks: matches!(mount.kind.as_str(), "proc" | "sysfs") || target == "/dev",
     });
     b.push(step);
-    b.steps.extend(of_tree(to, &options));
     Ok(())
 }
 
@@ -277,10 +288,10 @@ pub fn take_along(path: Str<'_>, recursive: bool, property: &str) -> Result<Owne
         })
 }
 
-fn check_proc(mount: &config::Mount, target: &str, bind: bool, property: &str) -> Result<()> {
+fn check_proc(mount: &config::Mount, source: &Path, target: &str, bind: bool, property: &str) -> Result<()> {
     if target == "/proc" {
         let is_proc = match bind {
-            true => statfs(&mount.source).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC),
+            true => statfs(source).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC),
             false => mount.kind == "proc",
         };
         if !is_proc {

@@ -43,14 +43,14 @@ const ATTRS: &[(&str, u64, u64)] = &[
 ];
 
 /// Flags of the file system itself, which it takes under these names.
-const SUPERBLOCK: &[&str] = &["sync", "dirsync", "lazytime", "mand", "iversion"];
+const SUPERBLOCK: &[&str] = &["sync", "dirsync", "lazytime", "mand"];
 
 /// Their opposites, which undo an earlier one of the list.
-const OPPOSITE: &[(&str, &str)] =
-    &[("async", "sync"), ("nolazytime", "lazytime"), ("nomand", "mand"), ("noiversion", "iversion")];
+const OPPOSITE: &[(&str, &str)] = &[("async", "sync"), ("nolazytime", "lazytime"), ("nomand", "mand")];
 
-/// Names that ask for what is so without them.
-const NOTHING: &[&str] = &["defaults", "loud", "silent"];
+/// Names that ask for what is so without them. (fsconfig(2) has no `iversion`: a file system that counts the versions of its
+/// inodes does so by itself, ext4 since Linux 6.1; before, it has an option `i_version` of its own.)
+const NOTHING: &[&str] = &["defaults", "loud", "silent", "iversion", "noiversion"];
 
 /// Of a tmpfs: it begins with what the image has in its place.
 pub const COPY_UP: &str = "tmpcopyup";
@@ -117,7 +117,7 @@ pub fn parse(options: &[String]) -> Options {
     it
 }
 
-/// The data without what only a superblock takes: a bind mount has none of its own.
+/// Whether only a superblock takes it. A bind mount has none of its own, and does without.
 pub fn is_superblock_flag(name: &str) -> bool {
     SUPERBLOCK.contains(&name)
 }
@@ -131,12 +131,12 @@ fn attribute(name: &str) -> Option<Attr> {
 }
 
 /// The later option wins.
-fn merge(into: &mut Attr, attr: Attr) {
+pub fn merge(into: &mut Attr, attr: Attr) {
     into.set = (into.set & !attr.clear) | attr.set;
     into.clear = (into.clear & !attr.set) | attr.clear;
 }
 
-/// The other way round.
+/// The other way round of `propagation`.
 pub fn propagation_name(flags: u32) -> &'static str {
     PROPAGATION.iter().find(|(_, known)| *known == flags).map_or("", |(name, _)| name)
 }
@@ -150,7 +150,7 @@ pub fn attribute_names(attr: Attr) -> Vec<&'static str> {
 /// For `features`: every name above.
 pub fn names() -> Vec<String> {
     let attrs = ATTRS.iter().map(|(name, ..)| name.to_string());
-    // `ratime` and `rro` are what an `r` before a name means; there is no `rrw`-like name that is not in the list.
+    // For the whole tree.
     let recursive = ATTRS.iter().map(|(name, ..)| format!("r{name}"));
     let opposites = OPPOSITE.iter().map(|(name, _)| name);
     let rest = SUPERBLOCK.iter().chain(NOTHING).chain(opposites).map(|name| name.to_string());

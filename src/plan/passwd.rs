@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
+use super::mount::clean;
 use crate::spec::config::Mount;
 
 /// More than this of the file is not read: it is the image's.
@@ -14,8 +15,8 @@ const PATH_MAX: usize = 4096;
 
 /// The home directory of the user, if the file knows one.
 pub fn home(rootfs: &Path, mounts: &[Mount], bundle: &Path, uid: u32) -> Option<String> {
-    let bound: Option<PathBuf> =
-        mounts.iter().rev().find(|mount| mount.destination == "/etc/passwd").map(|mount| bundle.join(&mount.source));
+    let is_there = |mount: &&Mount| clean(&mount.destination) == "/etc/passwd";
+    let bound: Option<PathBuf> = mounts.iter().rev().find(is_there).map(|mount| bundle.join(&mount.source));
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match bound {
         Some(path) => open(path, flags, Mode::empty()).ok()?,
@@ -65,6 +66,9 @@ u:x:7:7::/home/u:/bin/sh
         .unwrap();
         assert_eq!(home(&dir, &[], &dir, 7).as_deref(), Some("/home/u"));
         assert_eq!(home(&dir, &[], &dir, 8), None);
+        let bound = Mount { destination: "/etc//passwd".into(), source: "bound".into(), ..Mount::default() };
+        std::fs::write(dir.join("bound"), "u:x:7:7::/elsewhere:/bin/sh\n").unwrap();
+        assert_eq!(home(&dir, &[bound], &dir, 7).as_deref(), Some("/elsewhere"));
         std::fs::remove_file(dir.join("etc/passwd")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.join("etc/passwd")).unwrap();
         assert_eq!(home(&dir, &[], &dir, 0), None);
