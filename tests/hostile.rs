@@ -257,6 +257,18 @@ fn more_than_anybody_needs_is_refused_by_name() {
             at("linux/resources", &format!("{{\"unified\":{}}}", map("\"N\":\"\""))),
             "linux.resources.unified: has 10001",
         ),
+        (
+            at("linux/resources", &format!("{{\"network\":{{\"priorities\":{}}}}}", many("{}"))),
+            "linux.resources.network.priorities: has 10001",
+        ),
+        (
+            at("linux/resources", &format!("{{\"blockIO\":{{\"throttleWriteIOPSDevice\":{}}}}}", many("{}"))),
+            "linux.resources.blockIO.throttleWriteIOPSDevice: has 10001",
+        ),
+        (
+            at("linux/intelRdt", &format!("{{\"schemata\":{}}}", many("\"\""))),
+            "linux.intelRdt.schemata: has 10001 entries",
+        ),
         (at("hooks", &format!("{{\"poststop\":{}}}", many("{}"))), "hooks.poststop: has 10001 entries"),
         (at("process/rlimits", &many("{}")), "process.rlimits: has 10001 entries"),
         (at("process/user/additionalGids", &list("0", 65_537)), "process.user.additionalGids: has 65537 entries"),

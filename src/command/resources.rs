@@ -95,7 +95,9 @@ fn values<'v>(get: impl Fn(&str) -> Option<&'v str>) -> Result<Value> {
     }
     if let Some(text) = get(CPUS) {
         let quota = text.parse().ok().and_then(cpu_quota);
-        let quota = quota.ok_or_else(|| Error::new(format!("invalid value for --cpus: {text:?}")))?;
+        let quota = quota.ok_or_else(|| {
+            Error::new(format!("invalid value for --cpus: {text:?}")).hint("give a number, 0.01 at the least")
+        })?;
         merge(&mut given, &json!({ "cpu": { "quota": quota, "period": CPU_PERIOD } }));
     }
     Ok(given)

@@ -172,8 +172,9 @@ impl Manifest {
             spec::merge(&mut all, &json!({ "memory": { "limit": limit } }));
         }
         if let Some(cpus) = self.cpus {
-            let quota =
-                cpu_quota(cpus).ok_or_else(|| Error::new(format!("cpus: {cpus} is no number of processors")))?;
+            let quota = cpu_quota(cpus).ok_or_else(|| {
+                Error::new(format!("cpus: {cpus} is no number of processors")).hint("give 0.01 at the least")
+            })?;
             spec::merge(&mut all, &json!({ "cpu": { "quota": quota, "period": CPU_PERIOD } }));
         }
         if let Some(limit) = self.pids_limit {

@@ -29,9 +29,13 @@ pub fn bytes(text: &str) -> Option<i64> {
 /// The CPU period that a number of processors is turned into a part of, in microseconds: the kernel's own default.
 pub const CPU_PERIOD: u64 = 100_000;
 
-/// The quota of so many processors' time.
+/// The kernel takes no quota below a millisecond, and what would become 0 means no limit.
+const LEAST_CPU_QUOTA: i64 = 1000;
+
+/// The quota of so many processors' time: 0.01 of one, or more.
 pub fn cpu_quota(cpus: f64) -> Option<i64> {
-    (cpus > 0.0 && cpus < 1e6).then_some((cpus * CPU_PERIOD as f64) as i64)
+    let quota = (cpus * CPU_PERIOD as f64) as i64;
+    (cpus < 1e6 && quota >= LEAST_CPU_QUOTA).then_some(quota)
 }
 
 /// A number of bytes, or a text as [`bytes`] reads it.
@@ -86,7 +90,8 @@ mod tests {
     fn processors_are_a_part_of_the_period() {
         assert_eq!(cpu_quota(0.5), Some(50_000));
         assert_eq!(cpu_quota(2.0), Some(200_000));
-        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(cpu_quota(0.01), Some(1000));
+        for bad in [0.0, 0.000_001, 0.0099, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(cpu_quota(bad), None, "{bad}");
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Result};
 /// Bytes of a document.
 pub const LARGEST: u64 = 16 << 20;
 /// Objects in it: the smallest one, `{}`, becomes many times its size in memory.
-pub const OBJECTS: usize = 100_000;
+const OBJECTS: usize = 100_000;
 /// Entries of a list or a map that each become something. (The kernel's own limit on the mounts of a namespace, host
 /// mounts and all, is 100,000: fs.mount-max.)
 pub const ENTRIES: usize = 10_000;
@@ -81,6 +81,21 @@ pub fn check_entries(spec: &Spec) -> Result<()> {
             ("linux.resources.rdma", resources.rdma.len()),
             ("linux.resources.unified", resources.unified.len()),
         ]);
+        if let Some(network) = &resources.network {
+            lists.push(("linux.resources.network.priorities", network.priorities.len()));
+        }
+        if let Some(block_io) = &resources.block_io {
+            lists.extend([
+                ("linux.resources.blockIO.weightDevice", block_io.weight_device.len()),
+                ("linux.resources.blockIO.throttleReadBpsDevice", block_io.throttle_read_bps_device.len()),
+                ("linux.resources.blockIO.throttleWriteBpsDevice", block_io.throttle_write_bps_device.len()),
+                ("linux.resources.blockIO.throttleReadIOPSDevice", block_io.throttle_read_iops_device.len()),
+                ("linux.resources.blockIO.throttleWriteIOPSDevice", block_io.throttle_write_iops_device.len()),
+            ]);
+        }
+    }
+    if let Some(rdt) = &linux.intel_rdt {
+        lists.push(("linux.intelRdt.schemata", rdt.schemata.len()));
     }
     if let Some(seccomp) = &linux.seccomp {
         lists.push(("linux.seccomp.syscalls", seccomp.syscalls.len()));
