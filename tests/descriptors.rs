@@ -60,6 +60,25 @@ fn listen_fds_are_passed_on_with_the_pid_of_the_process() {
 }
 
 #[test]
+fn listen_fds_of_the_document_do_not_stand_before_the_callers() {
+    if !hilum_only("an older oracle has both") {
+        return;
+    }
+    let c = Container::new(&["cat", "/proc/self/environ"])
+        .push("process/env", json!("LISTEN_FDS=7"))
+        .push("process/env", json!("LISTEN_PID=7"));
+    c.write_config();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 3</dev/null", "sh"]).arg(program());
+    command.arg("--root").arg(c.root()).args(["run", &c.id]).current_dir(c.bundle());
+    let out = c.finish_call(command, Stdio::null()).ok();
+    let mut listen: Vec<&str> = out.stdout.split('\0').filter(|entry| entry.starts_with("LISTEN_")).collect();
+    listen.sort_unstable();
+    assert_eq!(listen, ["LISTEN_FDS=1", "LISTEN_PID=1"]);
+    c.finish();
+}
+
+#[test]
 fn readiness_is_passed_on_to_the_notify_socket() {
     let c = Container::sh("stat -c %F $NOTIFY_SOCKET; nc -h 2>/dev/null; sleep 1000");
     let socket = UnixDatagram::bind(c.path("notify")).unwrap();

@@ -144,9 +144,11 @@ fn a_program_that_is_not_there_says_so() {
 
 #[test]
 fn a_name_that_no_path_has_is_an_executable_file_not_found() {
-    let c = Container::new(&["no-such-program"]);
-    c.run().fails("executable file not found in $PATH");
-    c.left_nothing();
+    for path in ["/bin", "/bin/busybox/x:/bin", "/bin:/bin/busybox/x"] {
+        let c = Container::new(&["no-such-program"]).set("process/env", json!([format!("PATH={path}")]));
+        c.run().fails("executable file not found in $PATH");
+        c.left_nothing();
+    }
 }
 
 #[test]

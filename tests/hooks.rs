@@ -232,6 +232,15 @@ fn a_hook_that_is_not_there_fails() {
 }
 
 #[test]
+fn a_hook_in_the_container_that_is_not_there_is_told_by_the_kernels_words() {
+    for kind in ["createContainer", "startContainer"] {
+        let c = Container::new(&["true"]).set("hooks", json!({ kind: [{ "path": "/nonexistent/hook" }] }));
+        c.run().fails("o such file or directory");
+        c.finish();
+    }
+}
+
+#[test]
 fn a_relative_hook_path_is_refused() {
     if !hilum_only("the oracle runs it") {
         return;

@@ -21,6 +21,18 @@ fn a_user_namespace_maps_ids_and_files() {
     c.finish();
 }
 
+/// The kernel refuses devices there, and a FIFO is none.
+#[test]
+fn a_fifo_is_made_in_a_user_namespace_too() {
+    let c = Container::new(&["stat", "-c", "%F %a", "/dev/pipe"])
+        .in_user_namespace()
+        .set("linux/devices", json!([{ "path": "/dev/pipe", "type": "p", "fileMode": 0o620 }]));
+    let out = c.run();
+    // An older oracle looks for it on the host.
+    assert!(out.stdout == "fifo 620\n" || !is_hilum(), "{out:?}");
+    c.finish();
+}
+
 #[test]
 fn a_new_user_namespace_owns_the_other_new_namespaces() {
     // It may do in them what only their owner may.

@@ -1,5 +1,6 @@
 //! Hooks that run in the container's namespaces: createContainer and startContainer. (The parent runs the others.)
 
+use hilum_sys::memory::SharedWord;
 use hilum_sys::{clone, exec, process as sys};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,15 +21,18 @@ pub(crate) fn run(channel: BorrowedFd<'_>, it: &Hook<'_>) -> Result<()> {
     seek(&input, SeekFrom::Start(0))?;
     let output = memfd_create(c"output", MemfdFlags::CLOEXEC)?;
 
+    // Told beside the exit code, as a hook may exit with any.
+    let failed = SharedWord::anonymous().during("map a page")?;
     match clone::fork(0).during("fork")? {
         None => {
             let errno = match execute(it, input.as_fd(), output.as_fd()) {
                 Ok(never) => match never {},
                 Err(errno) => errno,
             };
-            sys::exit(errno.raw_os_error())
+            failed.set(errno.raw_os_error() as u32);
+            sys::exit(1)
         }
-        Some(pid) => wait(pid, it.timeout_secs, &output),
+        Some(pid) => wait(pid, it.timeout_secs, &output, failed),
     }
 }
 
@@ -45,7 +49,7 @@ fn execute(
     exec::execve(it.path.0, it.args.iter(), it.env.iter())
 }
 
-fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
+fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd, failed: SharedWord) -> Result<()> {
     let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     let timeout = Timespec { tv_sec: i64::from(timeout_secs), tv_nsec: 0 };
@@ -57,6 +61,9 @@ fn wait(pid: i32, timeout_secs: u32, output: &OwnedFd) -> Result<()> {
     let status = retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED))?;
     if !ended {
         return Err(Fail::new(Errno::TIMEDOUT, "killed after its timeout"));
+    }
+    if failed.get() != 0 {
+        return Err(Fail::new(Errno::from_raw_os_error(failed.get() as i32), "execute it"));
     }
     let (how, number) = match status.map(|s| (s.exit_status(), s.terminating_signal())) {
         Some((Some(0), _)) => return Ok(()),

@@ -94,8 +94,8 @@ fn one(b: &mut Builder<'_>, req: &Request<'_>, ns: &Namespaces, device: &Device,
         _ => rustix::fs::makedev(number(device.major, "major")?, number(device.minor, "minor")?),
     };
     let to = b.text(&path, property)?;
-    // mknod(2) is refused in a user namespace, whoever calls: the host's node is bound instead.
-    if ns.is_private(Kind::User) || req.in_user_namespace {
+    // A device cannot be made in a user namespace, whoever calls mknod(2): the host's is bound instead. A FIFO can.
+    if kind != S_IFIFO && (ns.is_private(Kind::User) || req.in_user_namespace) {
         let source = std::path::Path::new(&path);
         check_same(source, kind, dev, property)?;
         let step = Step::Bind(Bind {

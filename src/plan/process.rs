@@ -327,13 +327,12 @@ fn environment(subject: &Subject<'_>) -> Result<Vec<String>> {
     }
     // Of several of one name the last counts, as with runc; a program may take the first (getenv(3) does).
     let mut seen = HashSet::new();
-    let named = given.iter().rev().map(|entry| (entry.split('=').next(), entry));
+    let named = given.iter().chain(subject.extra_env).rev().map(|entry| (entry.split('=').next(), entry));
     let mut env: Vec<_> = named.filter(|(name, _)| seen.insert(*name)).map(|(_, entry)| entry.clone()).collect();
     env.reverse();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={}", (subject.home)().as_deref().unwrap_or("/")));
     }
-    env.extend(subject.extra_env.iter().cloned());
     Ok(env)
 }
 

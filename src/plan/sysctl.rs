@@ -79,8 +79,12 @@ fn check(path: &str, property: &str, spec: &Spec, ns: &Namespaces) -> Result<Kin
     if path.split('/').any(|part| part == ".." || part.is_empty()) {
         return Err(Error::new(format!("{property}: not the name of a sysctl")).hint("write it as sysctl(8) does"));
     }
-    if path == "kernel/hostname" && !spec.hostname.is_empty() {
-        return Err(Error::new(format!("{property}: hostname says the same thing")).hint("give one of them"));
+    for (sysctl, other, value) in
+        [("kernel/hostname", "hostname", &spec.hostname), ("kernel/domainname", "domainname", &spec.domainname)]
+    {
+        if path == sysctl && !value.is_empty() {
+            return Err(Error::new(format!("{property}: {other} says the same thing")).hint("give one of them"));
+        }
     }
     match ns_of(path) {
         None => Err(Error::new(format!("{property}: is not in a separate kernel namespace"))
@@ -117,6 +121,11 @@ mod tests {
         ] {
             let error = check(path, "p", &spec, &host).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+        }
+        let named = Spec { hostname: "h".into(), domainname: "d".into(), ..Spec::default() };
+        for name in ["hostname", "domainname"] {
+            let error = check(&format!("kernel/{name}"), "p", &named, &host).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} says the same thing")), "{error}");
         }
         let ipc = [Namespace { kind: "ipc".into(), ..Default::default() }];
         let private = Conflicts::none(|conflicts| Namespaces::plan(&ipc, None, conflicts)).unwrap();

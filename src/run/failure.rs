@@ -88,7 +88,7 @@ fn program(step: &Step<'_>, errno: Errno) -> Option<Error> {
         Step::FindProgram { program, .. } => {
             let program = program.0.to_string_lossy();
             match errno {
-                Errno::NOENT if !program.contains('/') => {
+                Errno::NOENT | Errno::NOTDIR if !program.contains('/') => {
                     format!("exec: {program:?}: executable file not found in $PATH")
                 }
                 Errno::NOENT | Errno::NOTDIR => format!("exec: {program:?}: stat {program}: {reason}"),
