@@ -12,13 +12,11 @@ use crate::channel::tell_with_fd;
 use crate::fail::{During, Result};
 use crate::step::Message;
 
-/// linux/seccomp.h
-const NEW_LISTENER: u32 = 1 << 3;
 /// In the shared word: there is no listener.
 const NONE: u32 = u32::MAX;
 
 pub(crate) fn install(channel: BorrowedFd<'_>, flags: u32, program: &[u8]) -> Result<()> {
-    if flags & NEW_LISTENER == 0 {
+    if flags & sys::SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
         sys::seccomp_filter(flags, program).during("install the seccomp filter")?;
         return Ok(());
     }

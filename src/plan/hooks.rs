@@ -54,9 +54,8 @@ pub fn check(b: &mut Builder<'_>, hooks: &config::Hooks) {
 
 fn check_one(property: &str, hook: &config::Hook) -> Result<()> {
     if !hook.path.starts_with('/') {
-        return Err(
-            Error::new(format!("{property}.path: {:?} is not absolute", hook.path)).hint("give it from the host's /")
-        );
+        // Which `/` that is depends on the kind (config.md, "POSIX-platform Hooks").
+        return Err(Error::new(format!("{property}.path: {:?} is not absolute", hook.path)).hint("give it from /"));
     }
     if let Some(bad) = hook.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
         return Err(Error::new(format!("{property}.env: {bad:?} is not NAME=VALUE")));

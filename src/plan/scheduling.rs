@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::spec::config::{self, ExecCpuAffinity, Process};
 
 // linux/sched.h
-pub const OTHER: u32 = 0;
+const OTHER: u32 = 0;
 pub const FIFO: u32 = 1;
 pub const RR: u32 = 2;
-pub const BATCH: u32 = 3;
+const BATCH: u32 = 3;
 pub const ISO: u32 = 4;
 pub const DEADLINE: u32 = 6;
 

@@ -64,7 +64,7 @@ pub struct Filter<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    pub default_action: &'static str,
+    pub default_action: String,
     pub rules: usize,
     pub architectures: Vec<&'static str>,
     pub flags: Vec<&'static str>,
@@ -106,7 +106,7 @@ fn default_action(config: &Seccomp) -> Result<ScmpAction> {
     let default = lookup("action", ACTIONS, &config.default_action).context("linux.seccomp.defaultAction")?;
     let default = with_value(default, config.default_errno_ret).context("linux.seccomp.defaultErrnoRet")?;
     if default == ScmpAction::Notify {
-        // The listener could not be handed over without one more system call, which would already wait for it.
+        // As runc refuses it.
         return Err(Error::new("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default action")
             .hint("name the system calls in a rule"));
     }
@@ -223,13 +223,8 @@ impl<'a> Filter<'a> {
     /// As the profile names them: its default action, how many rules, architectures, flags.
     pub fn summary(&self) -> Summary {
         let name = |(name, _): &(&'static str, _)| *name;
-        let is_default = |action: &ScmpAction| std::mem::discriminant(action) == std::mem::discriminant(&self.default);
         Summary {
-            default_action: ACTIONS
-                .iter()
-                .find(|(_, action)| is_default(action))
-                .map(|(name, _)| *name)
-                .unwrap_or_default(),
+            default_action: self.config.default_action.clone(),
             rules: self.rules.len(),
             architectures: ARCHS.iter().filter(|(_, arch)| self.archs.contains(arch)).map(name).collect(),
             flags: FLAGS.iter().filter(|(_, flag)| self.flags & flag != 0).map(|(name, _)| *name).collect(),
@@ -259,7 +254,7 @@ impl<'a> Filter<'a> {
             if name.is_empty() {
                 return reject("an empty name");
             }
-            // The init process needs it to hand over the listener, and would wait for itself.
+            // As runc refuses it, which writes when it hands over the listener.
             if action == ScmpAction::Notify && name == "write" {
                 return reject("SCMP_ACT_NOTIFY cannot be used for write");
             }

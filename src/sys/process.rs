@@ -56,11 +56,11 @@ pub fn default_action(signal: usize) {
 
 /// linux/seccomp.h
 const SECCOMP_SET_MODE_FILTER: usize = 1;
+pub const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
 
 /// Installs a seccomp program, an array of `struct sock_filter`; with SECCOMP_FILTER_FLAG_NEW_LISTENER the kernel
 /// answers with the descriptor that receives the notifications.
 pub fn seccomp_filter(flags: u32, program: &[u8]) -> Result<Option<OwnedFd>> {
-    const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
     #[repr(C)]
     struct Program {
         len: u16,

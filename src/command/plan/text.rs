@@ -103,7 +103,7 @@ fn plan(page: &mut Page, report: &Report) {
     report.resctrl.iter().for_each(|action| page.line(action));
     if let Some(seccomp) = &report.seccomp {
         page.section("SECCOMP");
-        page.row("default", seccomp.filter.default_action);
+        page.row("default", &seccomp.filter.default_action);
         page.row("rules", &seccomp.filter.rules.to_string());
         page.row("architectures", &seccomp.filter.architectures.join(" "));
         if !seccomp.filter.flags.is_empty() {

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use super::join::SANDBOX_GONE;
 use crate::error::{Context, Error, Result};
 use crate::log;
-use crate::proc::{Stat, wall_clock};
+use crate::proc::{Stat, read_piece, wall_clock};
 use crate::spec::Written;
 
 pub struct Holder<'p> {
@@ -97,12 +97,8 @@ impl<'p> Holder<'p> {
 
     fn stat(&self) -> Result<Stat> {
         let shown = format!("/proc/{}/stat", self.pid);
-        let file = openat(&self.dir, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", &shown)?;
-        // It is one line, and given whole.
-        let mut text = [0; 4096];
-        let len = rustix::io::read(&file, &mut text).at("read", &shown)?;
-        Stat::parse(text.get(..len).unwrap_or_default())
-            .ok_or_else(|| Error::new(format!("read {shown}: no start time")))
+        let text = read_piece(&self.dir, Path::new("stat")).at("read", &shown)?;
+        Stat::parse(&text).ok_or_else(|| Error::new(format!("read {shown}: no start time")))
     }
 }
 
@@ -126,7 +122,7 @@ fn split(path: &str) -> Option<(i32, &Path)> {
 fn is_ancestor(pid: i32) -> bool {
     let mut at = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
     while at != pid && at > 1 {
-        let text = std::fs::read(format!("/proc/{at}/stat")).unwrap_or_default();
+        let text = read_piece(CWD, Path::new(&format!("/proc/{at}/stat"))).unwrap_or_default();
         at = Stat::parse(&text).map_or(0, |stat| stat.parent);
     }
     at == pid

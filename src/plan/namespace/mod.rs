@@ -87,8 +87,9 @@ impl Namespaces {
     }
 
     /// Whether something must happen in a process of its own before the container's first process can be cloned:
-    /// setns to a pid, time or user namespace affects only what is cloned afterwards, or cannot be done with the
-    /// parent's memory shared; the maps and offsets of new ones are written from outside, before anybody lives there.
+    /// a joined pid namespace and a new time namespace take in children only, and the offsets of the latter are written
+    /// before there are any. A user namespace, joined or new, comes before the namespaces that it is to own: the parent's
+    /// clone would make those the runtime's. (A joined time namespace is entered at once; it is there to have one rule.)
     pub fn needs_stage_one(&self) -> bool {
         [Kind::User, Kind::Pid, Kind::Time].iter().any(|kind| self.join(*kind).is_some())
             || self.is_new(Kind::User)

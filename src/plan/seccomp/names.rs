@@ -9,7 +9,7 @@ const EPERM: u16 = 1;
 // linux/seccomp.h
 pub(super) const LOG: u32 = 1 << 1;
 pub(super) const SPEC_ALLOW: u32 = 1 << 2;
-pub(super) const NEW_LISTENER: u32 = 1 << 3;
+pub(super) use hilum_sys::process::SECCOMP_FILTER_FLAG_NEW_LISTENER as NEW_LISTENER;
 pub(super) const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
 /// With the value that SCMP_ACT_ERRNO and SCMP_ACT_TRACE have where the profile names none.

@@ -362,3 +362,11 @@ fn the_kernel_is_asked_which_flags_it_has() {
     assert!(knows(LOG) && knows(SPEC_ALLOW) && knows(NEW_LISTENER));
     assert!(!knows(1 << 31) && !knows(LOG | 1 << 31));
 }
+
+#[test]
+fn the_summary_names_the_action_as_the_profile_does() {
+    for name in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD"] {
+        let profile = profile(serde_json::json!({ "defaultAction": name }));
+        assert_eq!(strict(&profile).unwrap().unwrap().summary().default_action, name);
+    }
+}
