@@ -53,6 +53,10 @@ fn no_proc_or_sysfs_of_the_hosts_is_left_to_get_around_the_masks() {
             fs::create_dir(c.rootfs().join("mnt")).unwrap();
             let out = c.run_with(flags);
             assert_eq!(out.stdout, "works\n", "{flags:?} {propagation:?}: {out:?}");
+            // There the host's mounts are locked.
+            let c = c.in_user_namespace();
+            let out = c.run_with(flags);
+            assert_eq!(out.stdout, "works\n", "in a user namespace: {flags:?} {propagation:?}: {out:?}");
             c.finish();
         }
     }
