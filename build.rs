@@ -15,8 +15,8 @@ const NO_UNWIND_TABLES: &str =
     "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .text;\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rustc-env=HILUM_COMMIT={}", commit());
-    for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock", ".git/logs/HEAD"] {
+    println!("cargo:rustc-env=HILUM_COMMIT={}", commit().unwrap_or("unknown".into()));
+    for watched in ["build.rs", "src/init", "src/sys", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={watched}");
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -57,9 +57,20 @@ fn c_library_relocates_by_bitmap() -> bool {
     number.is_some_and(|minor| minor >= 36)
 }
 
-/// Of the sources, for `--version`; a release's tarball has none.
-fn commit() -> String {
-    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let known = git.ok().filter(|output| output.status.success());
-    known.map_or("unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_string())
+/// Of the sources, for `--version`; a release's tarball has none, though it may be unpacked below another repository.
+fn commit() -> Option<String> {
+    let own = fs::canonicalize(env::var("CARGO_MANIFEST_DIR").ok()?).ok()?;
+    if fs::canonicalize(git(&["--show-toplevel"])?).ok()? != own {
+        return None;
+    }
+    // For cargo, a file that is not there has always changed.
+    if let Some(log) = git(&["--git-path", "logs/HEAD"]).filter(|log| fs::exists(log).is_ok_and(|there| there)) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    git(&["--short=12", "HEAD"])
+}
+
+fn git(question: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("rev-parse").args(question).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
 }
