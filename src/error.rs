@@ -17,6 +17,8 @@ pub enum Kind {
     NotFound,
     /// The container's process has ended.
     NotRunning,
+    /// Who reads the answer has enough of it, as head(1) has.
+    Unread,
 }
 
 const OLD_KERNEL: &str = "hilum needs Linux 5.10 or newer, and no seccomp filter around it that hides system calls";

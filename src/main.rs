@@ -1,6 +1,7 @@
 //! Parse, dispatch, print the one error, exit.
 #![no_main]
 
+use hilum::error::Kind;
 use hilum::{cli, command, fault, log};
 
 hilum_sys::main!(run);
@@ -23,6 +24,7 @@ fn run() -> i32 {
     };
     match command::dispatch(&matches) {
         Ok(code) => code.into(),
+        Err(error) if error.kind() == Kind::Unread => 1,
         Err(error) => {
             log::fatal(&error);
             1

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
+use hilum_sys::signal::unblocked;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, MemfdFlags, access, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -47,7 +48,7 @@ impl Program<'_> {
             self.command.process_group(0);
         }
         self.command.stdin(input).stdout(output.try_clone()?).stderr(errors.as_ref().unwrap_or(&output).try_clone()?);
-        let mut child = self.command.spawn()?;
+        let mut child = unblocked(&mut self.command).spawn()?;
         let status = match self.limit {
             None => Some(child.wait()?),
             Some(limit) => wait(&mut child, limit, self.own_group)?,
@@ -97,9 +98,8 @@ fn memory(name: &str) -> Result<File> {
 
 fn wait(child: &mut Child, limit: Duration, group: bool) -> Result<Option<ExitStatus>> {
     let pid = Pid::from_raw(child.id() as i32).ok_or_else(|| Error::new("no pid"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
-    if rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)))? > 0 {
+    let ended = ends_within(pid, limit);
+    if let Ok(true) = ended {
         return Ok(Some(child.wait()?));
     }
     match group {
@@ -108,5 +108,11 @@ fn wait(child: &mut Child, limit: Duration, group: bool) -> Result<Option<ExitSt
         false => child.kill()?,
     }
     child.wait()?;
-    Ok(None)
+    ended.map(|_| None)
+}
+
+fn ends_within(pid: Pid, limit: Duration) -> Result<bool> {
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    Ok(rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)))? > 0)
 }

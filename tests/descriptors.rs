@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Stdio;
 
 #[test]
@@ -56,6 +56,37 @@ fn listen_fds_are_passed_on_with_the_pid_of_the_process() {
     command.args(["run", &c.id]).env("DIR", c.dir()).current_dir(c.bundle());
     let out = c.finish_call(command, Stdio::null()).ok();
     assert_eq!(out.stdout, "2 1\nthree\nfour\n");
+    c.finish();
+}
+
+/// The writing end of what nobody reads.
+fn unread() -> Stdio {
+    std::os::fd::OwnedFd::from(UnixStream::pair().unwrap().0).into()
+}
+
+#[test]
+fn a_log_that_nobody_reads_ends_nothing_half_way() {
+    // Without a pid namespace, so that a signal which has no handler ends the process.
+    let c = Container::sh("sleep 0.2; exit 3").without_namespace("pid");
+    c.write_config();
+    for args in [&["create", &c.id][..], &["delete", "--force", &c.id]] {
+        let args = [&["--debug"], args].concat();
+        let status = c.command(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(unread()).status().unwrap();
+        assert!(status.success(), "{args:?}: {status}");
+    }
+    c.left_nothing();
+    let mut command = c.command(&["--debug", "run", &c.id]);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(unread()).status().unwrap();
+    assert_eq!(status.code(), Some(3), "{status}");
+    c.left_nothing();
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_no_error_to_tell() {
+    let c = Container::sleeper();
+    c.create();
+    let out = c.command(&["list"]).stdout(unread()).output().unwrap();
+    assert!(!out.status.success() && out.stderr.is_empty(), "{out:?}");
     c.finish();
 }
 

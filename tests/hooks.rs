@@ -140,6 +140,28 @@ fn a_hook_sees_its_args_and_its_env_and_no_other() {
     c.finish();
 }
 
+/// The runtime in the foreground blocks and ignores some; a shell would begin with taking that back.
+#[test]
+fn a_hook_starts_with_default_signals() {
+    let c = Container::new(&["true"]);
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let hook = |kind: &str| {
+        let copy = json!({ "path": "/bin/cp", "args": ["cp", "/proc/self/status", c.path(kind)] });
+        (kind.to_owned(), json!([copy]))
+    };
+    let hooks: serde_json::Map<String, Value> = kinds.into_iter().map(hook).collect();
+    let c = c.set("hooks", json!(hooks));
+    c.run().ok();
+    for kind in kinds {
+        let status = read(&c.dir().join(kind));
+        for set in ["SigBlk", "SigIgn"] {
+            let signals = u64::from_str_radix(field(&status, set), 16).unwrap();
+            assert_eq!(signals & 0x7fff_ffff, 0, "{kind}: {set} in {status}");
+        }
+    }
+    c.finish();
+}
+
 #[test]
 fn the_hooks_of_a_kind_run_in_the_order_of_the_list() {
     let c = Container::new(&["true"]);

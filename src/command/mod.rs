@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use crate::cgroup::systemd::session_owner;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::pod::Pods;
 use crate::privilege::in_user_namespace;
 use crate::{cli, log, proc, state as store};
@@ -149,7 +149,11 @@ fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
 /// What a command answers. (The macros of the standard library panic where a pipe is closed or a disk is full.)
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| {
+        let unread = e.kind() == std::io::ErrorKind::BrokenPipe;
+        let error = Error::from(e).context("write to stdout");
+        if unread { error.with_kind(Kind::Unread) } else { error }
+    })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

@@ -63,7 +63,7 @@ pub(crate) fn reap() -> Result<()> {
     const SIGINT: u32 = 2;
     const SIGTERM: u32 = 15;
     let _ = rustix::thread::set_name(c"hilum:reaper");
-    sys::ignore_children()?;
+    sys::ignore(sys::SIGCHLD)?;
     sys::close_range(0, u32::MAX)?;
     Ok(sys::wait_for_signal(&[SIGINT, SIGTERM])?)
 }

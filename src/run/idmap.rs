@@ -6,6 +6,7 @@ use std::process::Command;
 
 use bumpalo::Bump;
 use hilum_init::step::Point;
+use hilum_sys::signal::unblocked;
 use rustix::fs::{Mode, OFlags, open};
 
 use super::holder::hold;
@@ -83,7 +84,7 @@ fn helper(program: &str, pid: i32, maps: &[IdMapping], property: &str, ranges: &
     for map in maps {
         command.args([map.container_id, map.host_id, map.size].map(|id| id.to_string()));
     }
-    let output = match command.output() {
+    let output = match unblocked(&mut command).output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::new(format!("{property}: {program} is not installed"))
                 .hint("install it (the package uidmap), or map only your own id"));

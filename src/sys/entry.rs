@@ -35,6 +35,8 @@ extern "C" fn start(stack: *const *const c_char) -> ! {
         if count < 2 { c"" } else { CStr::from_ptr(stack.add(2).read()) }
     };
     let _ = hilum_sys::process::unblock_signals();
+    // The runtime ignores it, and CLONE_CLEAR_SIGHAND leaves it so.
+    hilum_sys::process::default_action(hilum_sys::process::SIGPIPE);
     hilum_sys::process::exit(hilum_init::main(plan))
 }
 

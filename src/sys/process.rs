@@ -4,14 +4,15 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general::{
     __NR_close_range, __NR_exit_group, __NR_fcntl, __NR_getcwd, __NR_keyctl, __NR_prlimit64, __NR_rt_sigaction,
-    __NR_rt_sigprocmask, __NR_rt_sigtimedwait, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC, SIGCHLD,
+    __NR_rt_sigprocmask, __NR_rt_sigtimedwait, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC,
 };
+pub use linux_raw_sys::general::{SIGCHLD, SIGPIPE};
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::Result;
 use crate::raw::syscall;
 
-/// No signal is blocked: the runtime in the foreground blocks all, and its children inherit that. (Handlers are gone by
+/// No signal is blocked: the runtime in the foreground blocks them, and its children inherit that. (Handlers are gone by
 /// CLONE_CLEAR_SIGHAND; what the runtime's caller ignores is its wish.)
 pub fn unblock_signals() -> Result<()> {
     let mask: u64 = 0;
@@ -39,19 +40,22 @@ pub fn wait_for_signal(signals: &[u32]) -> Result<()> {
     }
 }
 
-/// The kernel reaps the children of a process that ignores SIGCHLD, those that it inherits too (sigaction(2), NOTES).
-pub fn ignore_children() -> Result<()> {
-    let action = [1usize, 0, 0, 0]; // struct kernel_sigaction: SIG_IGN, no flags, no restorer, empty mask
-    // SAFETY: an action of the kernel's layout and size (8 bytes of mask), read only.
-    unsafe { syscall(__NR_rt_sigaction, [SIGCHLD as usize, action.as_ptr() as usize, 0, 8, 0, 0])? };
-    Ok(())
+/// Of a child, the kernel then reaps it, one that is inherited too (SIGCHLD; sigaction(2), NOTES).
+pub fn ignore(signal: u32) -> Result<()> {
+    set_action(signal, 1)
 }
 
 /// Gives a signal its default action again, in case the caller ignores it: that would be inherited.
-pub fn default_action(signal: usize) {
-    let action = [0usize; 4]; // struct kernel_sigaction: SIG_DFL, no flags, no restorer, empty mask
-    // SAFETY: an action of the kernel's layout and size (8 bytes of mask), read only.
-    let _ = unsafe { syscall(__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0, 0]) };
+pub fn default_action(signal: u32) {
+    let _ = set_action(signal, 0);
+}
+
+/// SIG_DFL is 0, SIG_IGN is 1.
+fn set_action(signal: u32, handler: usize) -> Result<()> {
+    let action = [handler, 0, 0, 0]; // struct kernel_sigaction: no flags, no restorer, empty mask
+    // SAFETY: an action of the kernel's layout and size (8 bytes of mask), read only; no handler is an address.
+    unsafe { syscall(__NR_rt_sigaction, [signal as usize, action.as_ptr() as usize, 0, 8, 0, 0])? };
+    Ok(())
 }
 
 /// linux/seccomp.h
@@ -123,10 +127,11 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
 }
 
 /// A descriptor of the caller that stays open for the life of this process. One that is not open makes the call that it
-/// is used for fail with EBADF.
+/// is used for fail with EBADF; a negative number is none that could be.
 pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    let fd = if fd < 0 { RawFd::MAX } else { fd };
     // SAFETY: -1 is the one number that the type rules out.
-    unsafe { BorrowedFd::borrow_raw(fd.max(0)) }
+    unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
 /// Whether there is close_range(2), by a range that ends before it begins.

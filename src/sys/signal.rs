@@ -1,9 +1,13 @@
 //! Signals as a descriptor to read (signalfd(2)), for the process that waits on others.
 
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
 use linux_raw_sys::general::{__NR_rt_sigprocmask, __NR_signalfd4};
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use crate::Result;
+use crate::process::{SIGPIPE, unblock_signals};
 use crate::raw::syscall;
 
 const SFD_CLOEXEC: usize = 0o2_000_000;
@@ -15,9 +19,10 @@ pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
     /// Blocks every signal of this process (but SIGKILL and SIGSTOP, which cannot be) and makes them readable here.
-    /// Processes started afterwards inherit the block.
+    /// Processes started afterwards inherit the block, unless they are [`unblocked`].
     pub fn all() -> Result<Self> {
-        let mask = !0u64;
+        // What is ignored and blocked comes all the same, and this one is about a write of our own.
+        let mask = !(1u64 << (SIGPIPE - 1));
         let mask = &raw const mask as usize;
         // SAFETY: a mask of eight bytes, read only, in both calls.
         unsafe {
@@ -45,6 +50,12 @@ impl AsFd for SignalFd {
     fn as_fd(&self) -> rustix::fd::BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A program that is to start without the block.
+pub fn unblocked(command: &mut Command) -> &mut Command {
+    // SAFETY: what runs between fork and exec is one system call.
+    unsafe { command.pre_exec(|| Ok(unblock_signals()?)) }
 }
 
 /// kill(2) through a pidfd, with any signal number (real-time ones included).

@@ -4,6 +4,7 @@
 use linux_raw_sys::general::{__NR_fcntl, F_GETFD};
 use rustix::fs::{Mode, OFlags, open};
 
+use crate::process::{SIGCHLD, SIGPIPE, default_action, ignore};
 use crate::raw::syscall;
 
 /// Defines the C library's `main`, which calls the function and exits with what it returns.
@@ -19,7 +20,8 @@ macro_rules! main {
 }
 
 /// A closed standard stream becomes /dev/null, or the next file that is opened would be taken for it. Children can be
-/// waited for again, if the caller ignores SIGCHLD, which is inherited.
+/// waited for again, if the caller ignores SIGCHLD, which is inherited. A log that nobody reads any more is an error of
+/// write(2), and no end half-way.
 pub fn prepare() {
     for fd in 0..3 {
         // SAFETY: no pointers.
@@ -28,7 +30,6 @@ pub fn prepare() {
             let _ = open(c"/dev/null", OFlags::RDWR, Mode::empty()).map(core::mem::forget);
         }
     }
-    crate::process::default_action(SIGCHLD);
+    default_action(SIGCHLD);
+    let _ = ignore(SIGPIPE);
 }
-
-const SIGCHLD: usize = 17;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hilum_sys::mount::{MountAttr, mount_setattr};
 use hilum_sys::namespace::{Kind, unshare};
+use hilum_sys::signal::unblocked;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, FdFlags, fcntl_setfd, retry_on_intr};
@@ -84,7 +85,7 @@ impl Client {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
         let mut command = Command::new(&program);
-        command.arg("swrk").arg(theirs.as_raw_fd().to_string());
+        unblocked(&mut command).arg("swrk").arg(theirs.as_raw_fd().to_string());
         let passed: Vec<BorrowedFd<'_>> = inherit.iter().copied().chain([theirs.as_fd()]).collect();
         for fd in &passed {
             fcntl_setfd(fd, FdFlags::empty())?;
@@ -237,7 +238,11 @@ pub fn complaint() -> Option<String> {
     let output = rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC).ok()?;
     let output = std::fs::File::from(output);
     let mut command = Command::new(find().ok()?);
-    command.arg("check").stdin(Stdio::null()).stdout(output.try_clone().ok()?).stderr(output.try_clone().ok()?);
+    unblocked(&mut command)
+        .arg("check")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().ok()?)
+        .stderr(output.try_clone().ok()?);
     let mut client = Client { socket: None, child: command.spawn().ok()? };
     client.wait(BOUND).ok()?;
     if client.child.try_wait().ok()??.success() {
