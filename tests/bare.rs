@@ -281,3 +281,23 @@ fn what_the_kernel_refuses_again_and_again_is_not_tried_for_ever() {
     assert_eq!(on_a_new_host(&c, script).ok().stdout, "regular file 16\n");
     c.finish();
 }
+
+/// Linux before 5.12: mounts get their flags by the host's /proc, which is not there, so that nobody would use it.
+#[test]
+fn none_is_kept_without_mount_setattr() {
+    if !hilum_only("the oracle copies the host's mounts") || !has_strace() {
+        return;
+    }
+    let c = Container::new(&["true"]);
+    c.write_config();
+    // What is mounted below the host's /run stays in the list.
+    let script = "count() { grep -c ' /run/hilum.bare ' /proc/self/mountinfo; }
+        mount -t tmpfs run /run; count; \"$@\" && \"$@\" && { count; true; }";
+    let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=mount_setattr:error=ENOSYS"];
+    let prefix = ["unshare", "--mount", "sh", "-c", script, "sh"].into_iter().chain(trace);
+    let prefix: Vec<String> = prefix.map(String::from).collect();
+    let out = c.finish_call(c.command_behind(&prefix, &["run", &c.id]), Stdio::null()).ok();
+    let counts = out.lines();
+    assert!(counts.len() == 2 && counts[0] == counts[1], "{out:?}");
+    c.left_nothing();
+}

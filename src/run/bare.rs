@@ -46,7 +46,8 @@ pub fn get() -> Option<OwnedFd> {
 
 /// For a plan that nobody carries out: one that can be copied, as the bare one could.
 pub fn stand_in() -> Option<OwnedFd> {
-    is_allowed().then(|| open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()).flatten()
+    let is_copied = is_allowed() && plan::idmapped::is_known_to_kernel();
+    is_copied.then(|| open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()).flatten()
 }
 
 /// setns(2) wants both, for a mount namespace.
@@ -64,12 +65,15 @@ fn find() -> Option<OwnedFd> {
 }
 
 fn make() -> Result<Option<OwnedFd>> {
+    if !plan::idmapped::is_known_to_kernel() {
+        return Ok(None);
+    }
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut lock = options.custom_flags(OFlags::NOFOLLOW.bits() as i32).open(PATH).at("create", PATH)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).at("lock", PATH)?;
-    if find().is_some() {
-        return Ok(find());
+    if let Some(found) = find() {
+        return Ok(Some(found));
     }
     if lock.metadata().at("stat", PATH)?.len() >= TRIES {
         return Ok(None);
@@ -81,11 +85,12 @@ fn make() -> Result<Option<OwnedFd>> {
         mount_bind(PATH, PATH).at("mount it on itself", PATH)?;
     }
     mount_change(PATH, MountPropagationFlags::PRIVATE).at("make it private", PATH)?;
-    if let Err(error) = hold(&plan, Point::Ready, pin) {
+    let pinned = hold(&plan, Point::Ready, pin);
+    let found = if pinned.is_ok() { find() } else { None };
+    if found.is_none() {
         lock.write_all(b".").at("write", PATH)?;
-        return Err(error);
     }
-    Ok(find())
+    pinned.map(|()| found)
 }
 
 /// The kernel wants it to be younger than the mount namespace that it is mounted in, by numbers that are handed out to each
