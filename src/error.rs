@@ -17,6 +17,8 @@ pub enum Kind {
     NotFound,
     /// The container's process has ended.
     NotRunning,
+    /// What is left of it could not be removed, and is in the container's state.
+    HalfUndone,
     /// Who reads the answer has enough of it, as head(1) has.
     Unread,
 }

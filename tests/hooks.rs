@@ -190,6 +190,29 @@ fn a_failing_hook_before_start_aborts_create_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_failed_creation_cannot_take_back_can_be_deleted() {
+    if !hilum_only("the oracle forgets it") {
+        return;
+    }
+    if Host::plain() != Host::V1Hybrid || !Host::V1Hybrid.has("cpuset") {
+        skip("a cgroup that cannot be removed is made with cpuset of version 1");
+        return;
+    }
+    let c = Container::sleeper().on(Host::plain());
+    // In a hierarchy where nobody looks for processes of the container, one that is not.
+    let script = "pid=$(grep -o '\"pid\":[0-9]*' | tr -dc 0-9); dir=/sys/fs/cgroup/cpuset$(sed -n 's/.*:cpuset://p' /proc/$pid/cgroup)
+        sleep 1000 > /dev/null 2>&1 & echo $! > $dir/cgroup.procs; echo $! > $OUT; exit 1";
+    let hooks = json!({ "createRuntime": [hook(&c, script)] });
+    let c = c.set("hooks", hooks);
+    let failed = c.create_with(&[]).fails("createRuntime");
+    assert!(failed.stderr.contains(&format!("hilum delete --force {}", c.id)), "{failed:?}");
+    assert!(!cgroups_named(&c.id).is_empty());
+    std::process::Command::new("kill").args(["-9", out(&c).trim()]).status().unwrap();
+    assert!(c.root().join(&c.id).exists());
+    c.finish();
+}
+
+#[test]
 fn a_failing_start_container_hook_keeps_the_process_from_starting() {
     let c = Container::sh("echo started");
     let c = c.set("hooks", json!({ "startContainer": [{ "path": "/bin/false" }] }));

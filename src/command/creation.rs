@@ -13,7 +13,7 @@ use crate::plan::seccomp;
 use crate::pod::{Flags, Membership};
 use crate::run::console::Console;
 use crate::run::handover::Handover;
-use crate::run::{Created, Creation, bare, notify};
+use crate::run::{Created, Creation, bare, forget, notify};
 use crate::state::{Container, OCI_VERSION, State};
 use crate::{cgroup, log, state};
 
@@ -170,9 +170,7 @@ fn carry_out(
     match prepared.and_then(|()| creation.create()) {
         Ok(created) => Ok(Made { container, state, created }),
         Err(error) => {
-            if let Err(e) = container.remove(request.id, state.pod.as_ref()) {
-                log::warn(&format!("undo: {e}"));
-            }
+            forget(&error, container, &state);
             Err(error)
         }
     }

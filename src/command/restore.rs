@@ -17,7 +17,7 @@ use crate::pod::refuse_members;
 use crate::run::console::Console;
 use crate::run::criu;
 use crate::run::criu::restore::{Checkpoint, Restore, Restored, Wish};
-use crate::run::{destroy, foreground, run_poststart};
+use crate::run::{destroy, foreground, forget, run_poststart};
 use crate::state::{Container, State, prepare_root};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -90,9 +90,7 @@ fn make(global: &Global, args: &ArgMatches, detach: bool) -> Result<Made> {
     match container.enter(restore.state).and_then(|()| restore.restore().context("restore")) {
         Ok(restored) => Ok(Made { container, state, restored }),
         Err(error) => {
-            if let Err(e) = container.remove(id, None) {
-                log::warn(&format!("undo: {e}"));
-            }
+            forget(&error, container, &state);
             Err(error)
         }
     }

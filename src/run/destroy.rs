@@ -6,7 +6,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 
 use super::run_poststop;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::log;
 use crate::resctrl::Groups;
 use crate::state::{Container, State};
 
@@ -26,6 +27,25 @@ pub fn destroy(container: Container, state: &State) -> Result<()> {
     state.resctrl.as_ref().map_or(Ok(()), Groups::remove)?;
     run_poststop(state);
     container.remove(&state.id, state.pod.as_ref())
+}
+
+/// Of a creation that failed with `error`. What could not be taken back stays in the state, by which `delete` and `gc` find it:
+/// the error's kind says that the container's directory is to stay.
+pub fn half_undone(error: Error, left: Error, container: &Container, state: &State) -> Error {
+    log::warn(&format!("undo: {}", left.hint(format!("hilum delete --force {} tries again", state.id))));
+    if let Err(e) = container.save(state) {
+        log::warn(&format!("undo: {e}"));
+    }
+    error.with_kind(Kind::HalfUndone)
+}
+
+/// Removes the container's directory after a failed creation, which is all that there is left to undo, or not to be.
+pub fn forget(error: &Error, container: Container, state: &State) {
+    if error.kind() != Kind::HalfUndone {
+        if let Err(e) = container.remove(&state.id, state.pod.as_ref()) {
+            log::warn(&format!("undo: {e}"));
+        }
+    }
 }
 
 fn end_process(state: &State) -> Result<()> {

@@ -36,7 +36,8 @@ use crate::state::{Container, Identity, InitProgram, State, Status, StepNames};
 use channel::{Channel, Said};
 use child::Child;
 use console::Console;
-pub use destroy::{await_end, destroy};
+use destroy::half_undone;
+pub use destroy::{await_end, destroy, forget};
 pub use files::init_program;
 use handover::Handover;
 use net_devices::Moved;
@@ -112,10 +113,10 @@ impl Creation<'_> {
         timer.end(|| "make the cgroup".into());
         self.state.cgroup = self.cgroup.cgroup.clone();
         let created = self.start_process();
-        if created.is_err() {
-            self.undo();
-        }
-        created
+        created.map_err(|error| match self.undo() {
+            Ok(()) => error,
+            Err(left) => half_undone(error, left, self.container, self.state),
+        })
     }
 
     fn start_process(&mut self) -> Result<Created> {
@@ -265,21 +266,18 @@ impl Creation<'_> {
         self.container.save(self.state)
     }
 
-    /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
-    fn undo(&mut self) {
+    fn undo(&mut self) -> Result<()> {
         if let Some(moved) = self.net_devices.take() {
             moved.give_back();
         }
         let cgroup = &self.cgroup.cgroup;
         let removed = cgroup.signal_all(rustix::process::Signal::KILL).and_then(|()| cgroup.remove());
         let groups = self.state.resctrl.as_ref();
-        let removed = removed.and(groups.map_or(Ok(()), resctrl::Groups::remove));
-        if let Err(e) = removed {
-            crate::log::warn(&format!("undo: {e}"));
-        }
+        removed.and(groups.map_or(Ok(()), resctrl::Groups::remove))?;
         if self.hooks_ran {
             run_poststop(self.state);
         }
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ use crate::error::{Context, Error, Result};
 use crate::plan::mount::clean;
 use crate::plan::namespace::Namespaces;
 use crate::run::console::Console;
+use crate::run::destroy::half_undone;
 use crate::run::{hooks, notify, run_poststop};
 use crate::spec::{Document, config::Spec};
 use crate::state::{Container, Identity, State, Status};
@@ -80,10 +81,10 @@ impl Restore<'_> {
         self.cgroup.create()?;
         self.state.cgroup = self.cgroup.cgroup.clone();
         let restored = self.work();
-        if restored.is_err() {
-            self.undo();
-        }
-        restored
+        restored.map_err(|error| match self.undo() {
+            Ok(()) => error,
+            Err(left) => half_undone(error, left, self.container, self.state),
+        })
     }
 
     fn work(&mut self) -> Result<Restored> {
@@ -182,16 +183,13 @@ impl Restore<'_> {
         self.container.save(self.state)
     }
 
-    /// Errors on the way out are logged: the one that is returned is why there is anything to undo.
-    fn undo(&mut self) {
+    fn undo(&mut self) -> Result<()> {
         let cgroup = &self.cgroup.cgroup;
-        let removed = cgroup.signal_all(Signal::KILL).and_then(|()| cgroup.remove());
-        if let Err(e) = removed {
-            crate::log::warn(&format!("undo: {e}"));
-        }
+        cgroup.signal_all(Signal::KILL).and_then(|()| cgroup.remove())?;
         if self.hooks_ran {
             run_poststop(self.state);
         }
+        Ok(())
     }
 }
 
