@@ -25,7 +25,7 @@ impl Runtime {
     /// Of this state directory, which is made by the first creation. `/run/hilum` is that of the command line, for root.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
         let root = std::path::absolute(root.as_ref()).at("state directory", root.as_ref())?;
-        Ok(Self { global: Global::of(root) })
+        Ok(Self { global: Global::of(root)? })
     }
 
     /// Makes a container of the bundle, with everything but the execution of its process, as `hilum create` does.
@@ -44,7 +44,7 @@ impl Runtime {
         container.state().map(|_| container)
     }
 
-    /// All of them, in the order of their ids.
+    /// All whose state can be read, in the order of their ids.
     pub fn containers(&self) -> Result<Vec<Container>> {
         Ok(state::entries(&self.global.root)?.iter().map(|id| self.of(id)).filter(|it| it.state().is_ok()).collect())
     }

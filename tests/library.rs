@@ -73,6 +73,15 @@ fn an_error_names_the_property_and_leaves_nothing() {
     c.left_nothing();
 }
 
+#[test]
+fn the_directory_of_the_pods_is_no_container() {
+    if !hilum_only("its library") || rustix::process::geteuid().as_raw() != 0 {
+        return;
+    }
+    let error = Runtime::new("/run/hilum").unwrap().create("pods", "/none").unwrap_err().to_string();
+    assert!(error.contains("pods is the directory of the pods"), "{error}");
+}
+
 /// The README says that it is short.
 #[test]
 fn the_example_runs_a_container() {

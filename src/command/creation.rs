@@ -97,6 +97,7 @@ impl Made {
 
 pub fn make(global: &Global, options: Options<'_>) -> Result<Made> {
     let id = options.id;
+    global.refuse_directory_of_pods(id)?;
     state::refuse_taken(&global.root, id)?;
     let mut bundle = Conflicts::none(|conflicts| Bundle::load(options.bundle, conflicts))??;
     let membership = take_part(global, options.membership, id, &mut bundle.document.spec)?;

@@ -35,7 +35,7 @@ pub use start::start;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
@@ -85,7 +85,8 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         return version::run();
     }
     let global = global(matches)?;
-    refuse_directory_of_pods(&global, matches)?;
+    let id = matches.subcommand().and_then(|(_, args)| args.try_get_one::<String>("id").ok().flatten());
+    id.map_or(Ok(()), |id| global.refuse_directory_of_pods(id))?;
     // exec has an exit code of its own for it.
     if !matches!(matches.subcommand_name(), Some("spec" | "features" | "setup" | "check" | "exec")) {
         proc::check()?;
@@ -115,19 +116,6 @@ pub fn dispatch(matches: &ArgMatches) -> Result<u8> {
         Some(("setup", args)) => setup::run(args),
         Some(("check", args)) => check::run(&global, whose_systemd(matches), args),
         _ => Err(Error::new("no command given").hint("hilum --help lists them")),
-    }
-}
-
-/// They are in the default root, where no container may have their name.
-fn refuse_directory_of_pods(global: &Global, matches: &ArgMatches) -> Result<()> {
-    let id = matches.subcommand().and_then(|(_, args)| args.try_get_one::<String>("id").ok().flatten());
-    match id {
-        Some(id) if global.root.join(id) == global.pods.0 => {
-            Err(Error::new(format!("invalid container ID format: {id} is the directory of the pods"))
-                .path(&global.pods.0)
-                .hint("choose another id, or another --root"))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -211,7 +199,7 @@ fn global(matches: &ArgMatches) -> Result<Global> {
         None if matches.subcommand_name() == Some("check") => own.dir,
         None => own.prepare()?,
     };
-    if root == std::path::Path::new("/") {
+    if root == Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
     Ok(Global { root, pods: Pods(pods), rootless, systemd })
@@ -230,9 +218,20 @@ fn whose_systemd(matches: &ArgMatches) -> Systemd {
 
 impl Global {
     /// As without an option but `--root`.
-    pub fn of(root: PathBuf) -> Self {
+    pub fn of(root: PathBuf) -> Result<Self> {
+        proc::check()?;
         let rootless = !rustix::process::geteuid().is_root() || in_user_namespace();
-        Self { root, pods: Pods(Own::find().dir.join("pods")), rootless, systemd: None }
+        Ok(Self { root, pods: Pods(Own::find().dir.join("pods")), rootless, systemd: None })
+    }
+
+    /// They are in the default root, where no container may have their name.
+    fn refuse_directory_of_pods(&self, id: &str) -> Result<()> {
+        if self.root.join(id) != self.pods.0 {
+            return Ok(());
+        }
+        Err(Error::new(format!("invalid container ID format: {id} is the directory of the pods"))
+            .path(&self.pods.0)
+            .hint("choose another id, or another --root"))
     }
 }
 
