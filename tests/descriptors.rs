@@ -112,6 +112,9 @@ fn listen_fds_of_the_document_do_not_stand_before_the_callers() {
 #[test]
 fn readiness_is_passed_on_to_the_notify_socket() {
     let c = Container::sh("stat -c %F $NOTIFY_SOCKET; nc -h 2>/dev/null; sleep 1000");
+    // A path that is longer than that of a socket may be.
+    let root = c.dir().join("x".repeat(100));
+    let c = c.kept_in(&root);
     let socket = UnixDatagram::bind(c.path("notify")).unwrap();
     socket.set_read_timeout(Some(LIMIT * patience())).unwrap();
     c.write_config();

@@ -1,12 +1,14 @@
-//! sd_notify(3) for the container: a socket of its own in place of the host's, and its messages passed on.
+//! sd_notify(3) for the container: a socket of its own in place of the host's. That it is ready is passed on, nothing else.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
-use crate::error::{Context, Result};
+use super::start::address_in;
+use crate::error::{Context, Error, Result};
 use crate::plan::rootfs::NOTIFY_INSIDE;
 
 const DIRECTORY: &str = "notify";
@@ -39,10 +41,12 @@ pub fn listen(container: &Path) -> Result<Option<Notify>> {
         return Ok(None);
     };
     let path = dir.join(SOCKET);
-    let socket = UnixDatagram::bind(&path).at("bind", &path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).context("socket")?;
+    let (address, _dir) = address_in(&dir, SOCKET)?;
+    bind(&socket, &address).at("bind", &path).map_err(Error::on_disk)?;
     // The container's user, whoever that is, may send.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).at("chmod", &path)?;
-    Ok(Some(Notify { socket, host }))
+    Ok(Some(Notify { socket: socket.into(), host }))
 }
 
 pub struct Notify {

@@ -13,25 +13,25 @@ use crate::error::{Context, Error, Result};
 use crate::log::Timer;
 use crate::state::{START_SOCKET, State, Status, StepNames};
 
-/// Bound through the directory's descriptor: the path of a state directory may be longer than a socket's may be.
 pub fn listen_in(dir: &Path) -> Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (address, _dir) = address_in(dir)?;
+    let (address, _dir) = address_in(dir, START_SOCKET)?;
     bind(&socket, &address).at("bind", dir.join(START_SOCKET)).map_err(Error::on_disk)?;
     listen(&socket, 16).at("listen at", dir.join(START_SOCKET))?;
     Ok(socket)
 }
 
-fn address_in(dir: &Path) -> Result<(SocketAddrUnix, OwnedFd)> {
+/// Through the directory's descriptor, which must stay open: the path of a state directory may be longer than a socket's may be.
+pub(super) fn address_in(dir: &Path, name: &str) -> Result<(SocketAddrUnix, OwnedFd)> {
     let fd = open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", dir)?;
-    let path = format!("/proc/self/fd/{}/{START_SOCKET}", fd.as_raw_fd());
+    let path = format!("/proc/self/fd/{}/{name}", fd.as_raw_fd());
     Ok((SocketAddrUnix::new(path)?, fd))
 }
 
 /// The channel to a created container's process; `None` if nobody waits there any more.
 pub fn knock(dir: &Path) -> Result<Option<Channel>> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (address, _dir) = address_in(dir)?;
+    let (address, _dir) = address_in(dir, START_SOCKET)?;
     match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
         Ok(()) => Ok(Some(Channel::new(socket))),
         Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => Ok(None),
