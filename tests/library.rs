@@ -82,6 +82,29 @@ fn the_directory_of_the_pods_is_no_container() {
     assert!(error.contains("pods is the directory of the pods"), "{error}");
 }
 
+/// setns(2) into a mount namespace fails in a thread that shares its working directory with others.
+#[test]
+fn another_containers_shm_is_joined_in_a_program_with_threads() {
+    if !hilum_only("its library") {
+        return;
+    }
+    let first = Container::sh("echo shared > /dev/shm/x; sleep 1000").on(Host::plain());
+    first.up();
+    eventually("its file", || Path::new(&format!("/proc/{}/root/dev/shm/x", first.pid())).exists());
+    let joining = json!({ "org.hilum.join": format!("{}:ipc", first.id) });
+    let c = Container::sh("cat /dev/shm/x").on(Host::plain()).without_namespace("ipc").set("annotations", joining);
+    let c = c.under(&first);
+    let before = std::env::current_dir().unwrap();
+    let made = runtime(&c).create(&c.id, c.bundle()).unwrap();
+    assert_eq!(std::env::current_dir().unwrap(), before);
+    made.start().unwrap();
+    // Its output is the test's own.
+    assert_eq!(made.wait().unwrap(), Some(0));
+    made.delete(false).unwrap();
+    c.left_nothing();
+    first.finish();
+}
+
 /// The README says that it is short.
 #[test]
 fn the_example_runs_a_container() {

@@ -1,8 +1,8 @@
 //! Namespaces: setns(2), unshare(2), and what nsfs says about a descriptor (ioctl_nsfs(2)).
 
 use linux_raw_sys::general::{
-    __NR_ioctl, __NR_setns, __NR_unshare, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID,
-    CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS,
+    __NR_ioctl, __NR_setns, __NR_unshare, CLONE_FS, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
+    CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS,
 };
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -78,7 +78,8 @@ impl Kind {
     }
 }
 
-/// Moves the calling process (its future children, for pid) into the namespace, which must be of this kind.
+/// Moves the calling thread (its future children, for pid) into the namespace, which must be of this kind; or into the
+/// namespaces of these kinds of the process that a pidfd stands for (Linux 5.8).
 pub fn setns(ns: BorrowedFd<'_>, flag: u32) -> Result<()> {
     // SAFETY: no pointers.
     unsafe { syscall(__NR_setns, [ns.as_raw_fd() as usize, flag as usize, 0, 0, 0, 0])? };
@@ -89,6 +90,14 @@ pub fn setns(ns: BorrowedFd<'_>, flag: u32) -> Result<()> {
 pub fn unshare(flags: u32) -> Result<()> {
     // SAFETY: no pointers; without CLONE_FILES or CLONE_FS no other thread's view changes.
     unsafe { syscall(__NR_unshare, [(flags & ANY_KIND) as usize, 0, 0, 0, 0, 0])? };
+    Ok(())
+}
+
+/// A root directory, working directory and umask of the calling thread's own, without which it cannot enter another mount
+/// namespace.
+pub fn unshare_fs() -> Result<()> {
+    // SAFETY: no pointers; other threads keep what was shared.
+    unsafe { syscall(__NR_unshare, [CLONE_FS as usize, 0, 0, 0, 0, 0])? };
     Ok(())
 }
 
