@@ -266,6 +266,19 @@ fn exec_sends_its_terminal_to_the_console_socket() {
 }
 
 #[test]
+fn the_end_of_input_ends_it_with_or_without_a_newline() {
+    let c = Container::sleeper();
+    c.up();
+    for input in ["abc", "abc\n", ""] {
+        fs::write(c.path("input"), input).unwrap();
+        let command = c.command(&["exec", "-t", &c.id, "cat"]);
+        let out = c.finish_call(command, Stdio::from(fs::File::open(c.path("input")).unwrap())).ok();
+        assert!(out.stdout.contains(input.trim_end()), "{out:?}");
+    }
+    c.finish();
+}
+
+#[test]
 fn exec_checks_the_terminal_and_the_socket_against_each_other() {
     let c = Container::sleeper();
     c.up();

@@ -99,6 +99,8 @@ struct Relay {
     /// As our terminal was before it was made raw.
     restore: Option<Termios>,
     stdin_open: bool,
+    /// What was read last from stdin has not ended with a newline.
+    in_line: bool,
     master_open: bool,
     /// Read from stdin and not yet taken by the container's terminal.
     pending: Vec<u8>,
@@ -112,7 +114,7 @@ impl Relay {
             false => None,
         };
         rustix::io::ioctl_fionbio(&master, true).context("make the terminal non-blocking")?;
-        let it = Self { master, restore, stdin_open: true, master_open: true, pending: Vec::new() };
+        let it = Self { master, restore, stdin_open: true, in_line: false, master_open: true, pending: Vec::new() };
         if let Some(termios) = &it.restore {
             let mut raw = termios.clone();
             raw.make_raw();
@@ -160,10 +162,14 @@ impl Relay {
             match rustix::io::read(rustix::stdio::stdin(), &mut buf) {
                 Ok(0) => {
                     self.stdin_open = false;
-                    // What a terminal's user types at the end of input.
-                    self.pending.push(4);
+                    // What a terminal's user types at the end of input: once to send off a line that has no newline, and
+                    // once where a line would begin (termios(3), VEOF).
+                    self.pending.extend_from_slice(if self.in_line { &[4, 4] } else { &[4] });
                 }
-                Ok(len) => self.pending.extend_from_slice(buf.get(..len).unwrap_or_default()),
+                Ok(len) => {
+                    self.pending.extend_from_slice(buf.get(..len).unwrap_or_default());
+                    self.in_line = self.pending.last() != Some(&b'\n');
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(_) => self.stdin_open = false,
             }

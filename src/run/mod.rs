@@ -21,7 +21,7 @@ pub mod sandbox;
 pub mod shm;
 pub mod start;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use hilum_init::step::{Point, Step};
 
@@ -324,8 +324,10 @@ pub fn run_poststart(state: &State) -> Result<()> {
         return Ok(());
     };
     let ran = hooks::run("poststart", &state.poststart, state, Status::Running, process.pid);
-    if let (Err(_), Some(pidfd)) = (&ran, process.open()?) {
-        hilum_sys::signal::send(pidfd.as_fd(), 9).context("kill the container's process")?;
+    if ran.is_err() {
+        if let Err(e) = process.kill() {
+            crate::log::warn(&e.to_string());
+        }
     }
     ran
 }
