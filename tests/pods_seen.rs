@@ -67,6 +67,11 @@ fn inspect_shows_what_the_kernel_says() {
         // The same for people, at a glance, without colours where there is no terminal.
         pod.verb("pause", &[]).ok();
         let page = pod.verb("inspect", &[]).ok().stdout;
+        // Whoever may make a cgroup names it.
+        let hostile = Path::new(tree[0]["path"].as_str().unwrap()).join("\x1b]0;x\x07");
+        std::fs::create_dir(&hostile).unwrap();
+        assert!(pod.verb("inspect", &[]).ok().stdout.contains("?]0;x?\n"));
+        std::fs::remove_dir(hostile).unwrap();
         for text in [format!("{}  paused\n", pod.name), "├─".into(), "sleep 1001".into()] {
             assert!(page.contains(&text), "{text:?} is not in {page}");
         }

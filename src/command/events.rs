@@ -101,6 +101,10 @@ pub fn interval(text: &str) -> Result<Duration> {
         rest = behind;
     }
     let interval = Duration::try_from_secs_f64(sum).map_err(|_| invalid())?;
+    // Go's limit; from here on, times can be added to it.
+    if i64::try_from(interval.as_nanos()).is_err() {
+        return Err(invalid());
+    }
     if interval.is_zero() {
         return Err(Error::new("duration interval must be greater than 0"));
     }
@@ -116,7 +120,7 @@ mod tests {
         for (text, expected) in [("5s", 5000), ("1m30s", 90_000), ("250ms", 250), ("1.5s", 1500)] {
             assert_eq!(interval(text).unwrap(), Duration::from_millis(expected), "{text}");
         }
-        for bad in ["", "0s", "5", "s", "5x", "-1s", "1e9999h"] {
+        for bad in ["", "0s", "5", "s", "5x", "-1s", "1e9999h", "9999999999999999999s", "2562048h"] {
             assert!(interval(bad).is_err(), "{bad}");
         }
     }

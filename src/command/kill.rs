@@ -16,6 +16,8 @@ const NAMES: [&str; 31] = [
     "PWR", "SYS",
 ];
 pub const KILL: i32 = 9;
+/// That a C library leaves to programs.
+const FIRST_REAL_TIME: i32 = 34;
 const LAST: i32 = 64;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -63,18 +65,19 @@ pub fn parse(text: &str) -> Result<i32> {
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    // signal(7): 34 is the first that a C library leaves to programs.
-    let real_time = |rest: &str, base: i32, sign: i32| match rest {
-        "" => Some(base),
-        rest => rest.get(1..).and_then(|n| n.parse::<u8>().ok()).map(|n| base + sign * i32::from(n)),
+    let distance = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        rest => rest.strip_prefix(sign).filter(|n| !n.starts_with('+'))?.parse::<u8>().ok().map(i32::from),
     };
     let number = match name {
         "CLD" => Some(17),
         "POLL" => Some(29),
         "IOT" => Some(6),
-        _ if name.starts_with("RTMIN") => real_time(name.trim_start_matches("RTMIN"), 34, 1),
-        _ if name.starts_with("RTMAX") => real_time(name.trim_start_matches("RTMAX"), LAST, -1),
-        _ => NAMES.iter().position(|known| *known == name).map(|at| at as i32 + 1),
+        _ => match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+            (Some(rest), _) => distance(rest, '+').map(|n| FIRST_REAL_TIME + n),
+            (_, Some(rest)) => distance(rest, '-').map(|n| LAST - n),
+            _ => NAMES.iter().position(|known| *known == name).map(|at| at as i32 + 1),
+        },
     };
     number.filter(|number| (1..=LAST).contains(number)).ok_or_else(unknown)
 }
@@ -90,7 +93,9 @@ mod tests {
         }
         assert_eq!(parse("RTMIN+3").unwrap(), 37);
         assert_eq!(parse("SIGRTMAX-1").unwrap(), 63);
-        for bad in ["", "SIG", "65", "-1", "KILLER", "RTMIN+99"] {
+        for bad in
+            ["", "SIG", "65", "-1", "KILLER", "RTMIN+99", "RTMIN-3", "RTMIN++3", "RTMINx3", "RTMINRTMIN", "RTMAX+1"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -249,7 +249,7 @@ impl Own {
         let user = !rustix::process::geteuid().is_root();
         let shared = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
         let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
-            Some(dir) if shared && !dir.is_empty() => PathBuf::from(dir).join("hilum"),
+            Some(dir) if shared && Path::new(&dir).is_absolute() => PathBuf::from(dir).join("hilum"),
             _ => PathBuf::from("/run/hilum"),
         };
         Self { dir, shared }

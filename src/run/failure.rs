@@ -207,10 +207,7 @@ pub fn for_want_of_memory(error: Error, plan: &Plan<'_>, cgroup: &Cgroup) -> Err
 
 /// The clone itself, or the execution of the init program, failed.
 pub fn spawn(errno: Errno, plan: &Plan<'_>) -> Error {
-    let names: Vec<_> =
-        Kind::ALL.into_iter().filter(|kind| plan.clone_kinds & kind.flag() != 0).map(Kind::spec_name).collect();
-    let error =
-        Error::from(errno).context(format!("start the container's process with new {} namespaces", names.join(", ")));
+    let error = Error::from(errno).context(describe(&Step::Fork { kinds: plan.clone_kinds }));
     match errno {
         // E2BIG: execve(2) got no page for the stack. The init program's arguments are few.
         Errno::NOMEM | Errno::TOOBIG => match plan.memory_limit {

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, linkat, mkdir, open, openat, unlinkat};
 use rustix::io::Errno;
@@ -61,7 +61,7 @@ fn directory() -> Option<OwnedFd> {
     let user = geteuid();
     let path = match std::env::var_os("XDG_RUNTIME_DIR") {
         // Rootless podman calls as the root of a user namespace.
-        Some(own) if !user.is_root() || in_user_namespace() => PathBuf::from(own),
+        Some(own) if Path::new(&own).is_absolute() && (!user.is_root() || in_user_namespace()) => PathBuf::from(own),
         _ if user.is_root() => PathBuf::from("/run"),
         _ => return None,
     };

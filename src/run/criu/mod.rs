@@ -78,13 +78,15 @@ impl Directories {
     fn explain(&self, failure: Error) -> Error {
         let text = fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
         let said = errors_of(&text);
-        let words = match (said.is_empty(), complaint()) {
-            (false, None) => format!("{failure}: {said}"),
-            (true, None) => failure.to_string(),
-            (false, Some(missing)) => format!("{failure}: {said}; criu check: {missing}"),
-            (true, Some(missing)) => format!("{failure}; criu check: {missing}"),
-        };
-        Error::new(words).path(&self.log).hint(format!("criu's log is {}", self.log.display()))
+        let mut words = failure.message();
+        if !said.is_empty() {
+            words += &format!(": {said}");
+        }
+        if let Some(missing) = complaint() {
+            words += &format!("; criu check: {missing}");
+        }
+        let hint = failure.detail().hint.clone().unwrap_or_else(|| format!("criu's log is {}", self.log.display()));
+        failure.replace(words).path(&self.log).hint(hint)
     }
 }
 

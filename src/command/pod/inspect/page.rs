@@ -106,7 +106,7 @@ impl View<'_> {
                 let status = paint(status, colour_of(status), colour);
                 if id == name { format!("  {status}") } else { format!("  {id}  {status}") }
             });
-            let name = paint(&name, BOLD, colour);
+            let name = paint(&line(&name, COLUMNS), BOLD, colour);
             text.push_str(&format!(
                 "{}{name}{}\n",
                 paint(&format!("{indent}{joint}"), DIM, colour),
