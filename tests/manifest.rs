@@ -119,6 +119,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("share: [uts]", "resources: { memory: { limit: x } }", "resources: memory.limit: invalid type"),
         ("share: [uts]", "cpus: -1", "cpus: -1 is no number of processors"),
         (bundles.id(1), bundles.id(0), "containers[1].id: "),
+        (bundles.id(1), "a/b", "containers[1].id: invalid container ID format"),
         ("name: ", "name: a/", "invalid name of a pod"),
     ] {
         let text = good.replacen(from, to, 1);

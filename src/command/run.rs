@@ -22,12 +22,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
             .context("become a subreaper")
             .map_err(privilege::forbidden)?;
     }
-    let mut made = make(global, options)?;
-    let executed = execute(&mut made, args).and_then(|()| run_poststart(&made.state));
-    if let Err(error) = executed {
-        made.undo();
-        return Err(error);
-    }
+    let mut made = begin(global, options, text(args, "pid-file"))?;
     let Some(signals) = signals else { return Ok(0) };
 
     let terminal = made.created.terminal.take();
@@ -40,15 +35,28 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     Ok(u8::try_from(code?).unwrap_or(u8::MAX))
 }
 
-fn execute(made: &mut Made, args: &ArgMatches) -> Result<()> {
+/// Up to the point where the container runs; on an error, nothing of it is left.
+pub fn begin(global: &Global, options: Options<'_>, pid_file: Option<&str>) -> Result<Made> {
+    let detached = options.detached;
+    let mut made = make(global, options)?;
+    match execute(&mut made, pid_file, detached).and_then(|()| run_poststart(&made.state)) {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            made.undo();
+            Err(error)
+        }
+    }
+}
+
+fn execute(made: &mut Made, pid_file: Option<&str>, detached: bool) -> Result<()> {
     let notify = notify::listen(made.container.path())?;
     made.created.execute(Some(&made.state))?;
     // From here on they are the network namespace's, which is to end with the container.
     made.created.net_devices = None;
-    made.created.process.write_file(text(args, "pid-file"))?;
+    made.created.process.write_file(pid_file)?;
     match notify {
         None => Ok(()),
-        Some(notify) if args.get_flag("detach") => notify.forward(&made.created.pidfd, made.created.process.pid),
+        Some(notify) if detached => notify.forward(&made.created.pidfd, made.created.process.pid),
         // In the foreground there are signals and a terminal to look after meanwhile.
         Some(notify) => notify.forward_in_background(&made.created.pidfd, made.created.process.pid),
     }

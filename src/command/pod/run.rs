@@ -5,10 +5,12 @@ use std::path::Path;
 use clap::ArgMatches;
 
 use super::{create, rm, text};
-use crate::command::Global;
+use crate::command::creation::Options;
+use crate::command::run::begin;
+use crate::command::{Global, valid_id};
 use crate::error::{Context, Error, Result};
-use crate::pod::{Manifest, Wanted};
-use crate::{cli, log};
+use crate::log;
+use crate::pod::{Flags, Manifest, Wanted};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let file = Path::new(text(args, "file").unwrap_or_default());
@@ -16,7 +18,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     if let Some(name) = text(args, "name") {
         manifest.name = name.into();
     }
-    check(&manifest).context(file.display().to_string())?;
+    check(global, &manifest).context(file.display().to_string())?;
     create::make(global, &manifest)?;
     for member in &manifest.containers {
         if let Err(error) = start(global, &manifest.name, member) {
@@ -30,9 +32,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 /// What no part of it can say alone. The ids are looked at before anything is made.
-fn check(manifest: &Manifest) -> Result<()> {
+fn check(global: &Global, manifest: &Manifest) -> Result<()> {
     super::check_name(&manifest.name).context("name")?;
     for (index, member) in manifest.containers.iter().enumerate() {
+        let id = valid_id(&member.id).and_then(|id| global.refuse_directory_of_pods(id));
+        id.context(format!("containers[{index}].id"))?;
         if manifest.containers.iter().take(index).any(|other| other.id == member.id) {
             return Err(Error::new(format!("containers[{index}].id: {} is there twice", member.id)));
         }
@@ -40,15 +44,9 @@ fn check(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// As if one had typed `hilum run --detach --pod POD --bundle DIR ID`.
+/// As `hilum run --detach --pod POD --bundle DIR ID` does. Sockets of a service manager are for none of them.
 fn start(global: &Global, pod: &str, member: &Wanted) -> Result<()> {
-    let words = ["hilum", "run", "--detach", "--pod", pod, "--bundle"].map(std::ffi::OsString::from);
-    let words = words.into_iter().chain([member.bundle.clone().into(), "--".into(), member.id.clone().into()]);
-    let words: Vec<_> = words.collect();
-    let matches = cli::command_for(&words).try_get_matches_from(&words);
-    let matches = matches.map_err(|e| Error::new(e.to_string().lines().next().unwrap_or_default()))?;
-    match matches.subcommand() {
-        Some((_, args)) => crate::command::run::run(global, args).map(drop),
-        None => Err(Error::new("no command")),
-    }
+    let membership = Flags { pod: Some(pod), ..Flags::default() };
+    let options = Options { membership, detached: true, ..Options::new(&member.id, &member.bundle) };
+    begin(global, options, None).map(drop)
 }
