@@ -1,6 +1,6 @@
 //! `ps`: the processes of a container, as the host's ps(1) shows them or as numbers.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use clap::ArgMatches;
 
@@ -41,7 +41,7 @@ pub fn pids(state: &State) -> Result<Vec<i32>> {
 pub fn ask(options: &[String], pids: &[i32]) -> Result<(String, Vec<(i32, String)>)> {
     let default = ["-ef".to_string()];
     let options = if options.is_empty() { &default } else { options };
-    let output = Command::new("ps").args(options).stderr(Stdio::piped()).output().map_err(|e| {
+    let output = Command::new("ps").args(options).output().map_err(|e| {
         let kind = e.kind();
         let error = Error::from(e).context("run ps");
         match kind {

@@ -2,16 +2,15 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::text;
+use super::preparation::bundle_path;
 use crate::error::{Context, Error, Result};
 use crate::spec::example;
 
 pub fn run(args: &ArgMatches) -> Result<u8> {
-    let path = Path::new(text(args, "bundle").unwrap_or(".")).join("config.json");
+    let path = bundle_path(args).join("config.json");
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path);
     let mut file = match file {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
