@@ -12,6 +12,11 @@ pub(super) fn read(path: &Path) -> Result<String> {
     String::from_utf8(proc::read(path)?).map_err(|_| Errno::ILSEQ)
 }
 
+/// The same of a list in which somebody may have put a name that is no UTF-8.
+pub(super) fn read_lossy(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&proc::read(path)?).into_owned())
+}
+
 /// A file of one piece; of a list, `read`.
 pub(super) fn read_piece(dir: &OwnedFd, name: &str) -> Result<String> {
     String::from_utf8(proc::read_piece(dir, name.as_ref())?).map_err(|_| Errno::ILSEQ)
@@ -63,7 +68,7 @@ pub(super) fn tree(top: &Path) -> Vec<PathBuf> {
 }
 
 /// The processes of a cgroup and of all below it, without those that another pid namespace hides (they read as 0).
-/// None if it is gone.
+/// An empty list if it is gone.
 pub(super) fn pids_below(top: &Path) -> Result<Vec<i32>> {
     let mut all = Vec::new();
     for directory in tree(top) {

@@ -176,7 +176,7 @@ impl Hierarchy {
         match cgroup.strip_prefix(&root) {
             Ok(below) if below.components().all(|c| matches!(c, Component::Normal(_))) => Ok(below.to_path_buf()),
             _ => Err(Error::new(format!(
-                "our own cgroup {} is outside of {}, which is mounted on {}",
+                "the cgroup {} is outside of {}, which is mounted on {}",
                 cgroup.display(),
                 root.display(),
                 self.mount.display()
@@ -221,7 +221,7 @@ fn invalid(path: &str, why: &str) -> Error {
 }
 
 fn mountinfo() -> Result<String> {
-    file::read(Path::new("/proc/self/mountinfo")).at("read", "/proc/self/mountinfo")
+    file::read_lossy(Path::new("/proc/self/mountinfo")).at("read", "/proc/self/mountinfo")
 }
 
 /// `36 31 0:39 / /sys/fs/cgroup/pids rw,relatime shared:9 - cgroup cgroup rw,pids`
@@ -377,7 +377,7 @@ mod tests {
         let place = Place::parse("", "id").unwrap();
         for (root, own) in [("/docker/abc", "0::/docker\n"), ("/", "0::/../x\n"), ("/../y", "0::/\n")] {
             let error = v2(root, own).directories(&place, false).unwrap_err().to_string();
-            assert!(error.starts_with("our own cgroup /"), "{error}");
+            assert!(error.starts_with("the cgroup /"), "{error}");
             assert!(v2(root, own).directories(&place, true).unwrap().is_empty());
         }
     }
