@@ -5,6 +5,7 @@
 
 mod common;
 
+mod anothers_cgroup;
 mod apparmor;
 mod architecture;
 mod bare;

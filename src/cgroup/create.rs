@@ -39,15 +39,18 @@ impl Plan {
 
     /// Of each directory that is there already, whether somebody else is in it.
     pub fn in_use(&self) -> impl Iterator<Item = Result<()>> {
-        self.cgroup.directories.iter().filter(|directory| directory.exists()).map(Directory::refuse_if_used)
+        let existing = self.cgroup.directories.iter().filter(|directory| directory.exists());
+        existing.map(|it| it.refuse_if_a_pods(self.pod.as_deref()).and_then(|()| it.refuse_if_used()))
     }
 
-    /// By which the unit can be told from others of its name, should we be killed while systemd starts it.
-    pub fn describe(&mut self, text: &str) {
+    /// Says which pod it is for. By that a unit can be told from others of its name, should we be killed while systemd
+    /// starts it.
+    pub fn of_pod(&mut self, pod: &Path) {
         if let Some(planned) = &mut self.unit {
-            planned.describe(text);
+            planned.describe(&format!("hilum pod {}", pod.display()));
             self.cgroup.unit = Some(planned.unit.clone());
         }
+        self.pod = Some(pod.into());
     }
 
     /// Has systemd start the unit for the process, which waits meanwhile, and does what systemd does not: the files.
@@ -129,7 +132,12 @@ impl Plan {
             self.enable_above(directory, made)?;
         }
         let before = made.0.len();
-        let is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
+        let mut is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
+        // Nobody is in it, but another state may name it, whose removal would then kill ours: a new one has another inode. A
+        // user may be allowed this one alone, and where there are others below, it stays.
+        if !is_new && !self.rootless && rustix::fs::rmdir(path).is_ok() {
+            is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
+        }
         // Meanwhile another command may have removed the one above, which was empty: the new one has no controllers yet.
         if !self.enable.is_empty() && directory.version == Version::V2 && made.0.len() > before + 1 {
             self.enable_above(directory, made)?;
@@ -164,8 +172,8 @@ impl Plan {
                 }
                 result => result.at("read", &control)?,
             };
-            let on = |c: &&String| !enabled.split_whitespace().any(|e| e == c.as_str());
-            let missing: Vec<String> = self.enable.iter().filter(on).map(|c| format!("+{c}")).collect();
+            let is_off = |c: &&String| !enabled.split_whitespace().any(|e| e == c.as_str());
+            let missing: Vec<String> = self.enable.iter().filter(is_off).map(|c| format!("+{c}")).collect();
             if !missing.is_empty() && file::write(&control, &missing.join(" ")).is_err() {
                 // One by one: some may not be ours to give, and whether that matters shows when a value is written.
                 for controller in &missing {
@@ -188,7 +196,7 @@ impl Plan {
             "domain threaded" => "domain threaded mode",
             _ => return Ok(()),
         };
-        let threaded = ["cpuset", "pids", "perf_event", "cgroup"];
+        let threaded = ["cpu", "cpuset", "pids", "perf_event", "cgroup"];
         if self.writes.iter().any(|w| !threaded.contains(&w.controller.as_str())) {
             let path = path.display();
             return Err(Error::new(format!(

@@ -215,6 +215,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Whether `create` has made the directory that the device filter goes to: then there is none to replace.
     is_new: bool,
+    /// The directory of the pod that it is made for.
+    pod: Option<PathBuf>,
     rootless: bool,
     /// A rootless container that asks for no particular cgroup runs without one where it may not have one.
     may_do_without: bool,
@@ -326,5 +328,5 @@ fn lay_out(
         None => Vec::new(),
     };
     let warnings = resources::warnings(resources);
-    Ok(Plan { cgroup, unit, enable, writes, devices, warnings, is_new: false, rootless, may_do_without })
+    Ok(Plan { cgroup, unit, enable, writes, devices, warnings, is_new: false, pod: None, rootless, may_do_without })
 }

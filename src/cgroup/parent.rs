@@ -15,9 +15,7 @@ pub fn labelled(host: &Host, parent: &str) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     for directory in host.directories(&Place::parse(&format!("/{parent}"), "")?, true)? {
         for entry in std::fs::read_dir(&directory.path).into_iter().flatten().flatten() {
-            let mut label = [0; 4096];
-            if let Ok(length) = getxattr(entry.path(), label_name(directory.version), &mut label) {
-                let label = String::from_utf8_lossy(label.get(..length).unwrap_or_default()).into_owned();
+            if let Some(label) = label_of(&entry.path(), directory.version) {
                 found.push((entry.path(), label));
             }
         }
@@ -30,6 +28,12 @@ pub fn remove_if_empty(path: &Path) -> bool {
     remove_tree(path).is_ok()
 }
 
+fn label_of(cgroup: &Path, version: Version) -> Option<String> {
+    let mut label = [0; 4096];
+    let length = getxattr(cgroup, label_name(version), &mut label).ok()?;
+    Some(String::from_utf8_lossy(label.get(..length)?).into_owned())
+}
+
 /// Extended attributes of users are for v2 alone.
 fn label_name(version: Version) -> &'static str {
     match version {
@@ -38,8 +42,25 @@ fn label_name(version: Version) -> &'static str {
     }
 }
 
+impl Directory {
+    /// A pod's cgroup is in use also while no process is in it. `own`: the pod that it is wanted for.
+    pub(super) fn refuse_if_a_pods(&self, own: Option<&Path>) -> Result<()> {
+        let label = label_of(&self.path, self.version).map(PathBuf::from);
+        match label.filter(|pod| Some(pod.as_path()) != own && pod.exists()) {
+            None => Ok(()),
+            Some(pod) => {
+                let (path, pod) = (self.path.display(), pod.display());
+                Err(Error::new(format!("the cgroup {path} is that of the pod in {pod}"))
+                    .path(&self.path)
+                    .hint("choose another cgroup (linux.cgroupsPath, --cgroup), or another name for a pod"))
+            }
+        }
+    }
+}
+
 impl Cgroup {
-    /// Says of an empty cgroup whose it is. Of use to `gc` only: where it cannot be said, nothing is removed.
+    /// Says of an empty cgroup whose it is, to `gc` and to whoever wants the same: where it cannot be said, nothing is
+    /// removed, and nothing refused.
     pub fn label(&self, pod: &Path) {
         for directory in self.directories.iter().filter(|_| self.unit.is_none()) {
             let value = pod.as_os_str().as_encoded_bytes();

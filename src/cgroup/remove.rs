@@ -82,7 +82,9 @@ impl Directory {
         let (doubtful, late) = (Instant::now() + DOUBTFUL_TIMEOUT, Instant::now() + DYING);
         let mut pause = Duration::from_micros(100);
         loop {
-            let errno = match remove_tree(&self.path) {
+            // Where it is not known to be ours, what is below is not.
+            let removed = if self.inode.is_some() { remove_tree(&self.path) } else { rmdir(&self.path) };
+            let errno = match removed {
                 Ok(()) => return Ok(()),
                 Err(errno) => errno,
             };

@@ -46,7 +46,7 @@ pub fn make(pods: &Pods, wish: Wish, host: &Host, systemd: Systemd<'_>) -> Resul
     let driver = Driver::of(systemd.as_deref(), &wish.spec.annotations);
     let mut cgroup = cgroup::plan_parent(host, &wish.spec.linux, &wish.name, wish.rootless, driver)?;
     let path = pods.0.join(&wish.name);
-    cgroup.describe(&format!("hilum pod {}", path.display()));
+    cgroup.of_pod(&path);
     for warning in &cgroup.warnings {
         log::warn(warning);
     }
@@ -102,7 +102,8 @@ impl Making<'_> {
         // Who finds the directory finds what has to be undone.
         self.dir.save(FILE, &self.pod)?;
         pin::prepare(self.dir.path())?;
-        self.cgroup.create()?;
+        // What fails has undone itself, and what is there now is another's.
+        self.cgroup.create().inspect_err(|_| self.pod.cgroup = cgroup::Cgroup::default())?;
         self.pod.cgroup = self.cgroup.cgroup.clone();
         self.pod.cgroup.label(self.dir.path());
         self.dir.save(FILE, &self.pod)?;

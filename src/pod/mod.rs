@@ -115,6 +115,7 @@ impl Pods {
         let pod: Option<Pod> = state::load(&self.0.join(name).join(FILE))?;
         Ok(pod.map(|mut pod| {
             pod.cgroup.forget_others();
+            pod.reaper.iter_mut().for_each(|reaper| reaper.cgroup.forget_others());
             pod
         }))
     }

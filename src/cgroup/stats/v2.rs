@@ -5,7 +5,9 @@ use crate::cgroup::file;
 
 /// What has no file here is left as it is: beside v1, the other hierarchies have counted it.
 pub(super) fn read(dir: &Dir<'_>, stats: &mut Stats) {
-    if dir.text("cgroup.controllers").is_some_and(|text| text.contains("cpu")) || stats.cpu.usage.total == 0 {
+    if dir.text("cgroup.controllers").is_some_and(|text| text.split_whitespace().any(|c| c == "cpu"))
+        || stats.cpu.usage.total == 0
+    {
         cpu(dir, stats);
     }
     memory(dir, stats);
