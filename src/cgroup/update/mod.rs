@@ -130,7 +130,16 @@ pub fn apply<'c>(parent: Option<&'c Update<'c>>, children: &'c [Update<'c>]) -> 
 impl Done<'_> {
     /// Backwards: what is passed on the way has been valid before.
     pub fn undo(self) {
-        let Self(old) = self;
+        let Self(mut old) = self;
+        let exceeded = |write: &Write| InUse::of(write).is_some_and(|it| amount(&write.value) < it.used);
+        // v2 would kill for it, whoever writes it.
+        old.retain(|(_, write)| {
+            let keep = !exceeded(write);
+            if !keep {
+                log::warn(&format!("undo: {write}: not done, as more is in use by now"));
+            }
+            keep
+        });
         for (index, (cgroup, _)) in old.iter().enumerate().rev() {
             let Some(unit) = &cgroup.unit else { continue };
             let same = |at: &(&Cgroup, Write)| std::ptr::eq(at.0, *cgroup);
@@ -144,13 +153,9 @@ impl Done<'_> {
             }
         }
         let mut writer = Writer::default();
-        let exceeded = |write: &Write| InUse::of(write).is_some_and(|it| amount(&write.value) < it.used);
         let mut failed = Vec::new();
         for write in old.iter().rev().map(|(_, write)| write) {
-            // v2 would kill for it.
-            if exceeded(write) {
-                log::warn(&format!("undo: {write}: not done, as more is in use by now"));
-            } else if write.run(&mut writer).is_err() {
+            if write.run(&mut writer).is_err() {
                 failed.push(write);
             }
         }

@@ -139,3 +139,29 @@ fn shares_and_sets_are_compared_by_what_they_mean() {
     assert_eq!(set("0-2,7\n").into_iter().collect::<Vec<_>>(), [0, 1, 2, 7]);
     assert!(set("\n").is_empty());
 }
+
+/// Whoever writes it: systemd does not ask what is in use.
+#[test]
+fn what_is_exceeded_by_now_is_not_taken_back_by_systemd_either() {
+    use crate::cgroup::systemd::{Bus, Unit};
+    use crate::dbus::peer::{Peer, reply};
+    let peer = Peer::start(|call| match call.member.as_str() {
+        "Get" => vec![reply(call, &[crate::dbus::Value::variant("252")])],
+        _ => vec![reply(call, &[])],
+    });
+    let top = tempfile::tempdir().unwrap();
+    let mut cgroup = cgroup(top.path(), "x.scope", &[("memory.max", "2000000\n"), ("memory.current", "1000000\n")]);
+    cgroup.directories[0].version = Version::V2;
+    let bus = Bus { user: false, address: format!("unix:path={}", peer.path()) };
+    cgroup.unit = Some(Unit { name: "x.scope".into(), slice: "a.slice".into(), description: None, bus });
+    let old = |limit: i64| {
+        let wanted = resources(json!({ "memory": { "limit": limit } }));
+        let writes = Conflicts::none(|conflicts| resources::writes(&cgroup, &wanted, conflicts)).unwrap();
+        Done(writes.into_iter().map(|write| (&cgroup, write)).collect())
+    };
+    old(4096).undo();
+    assert!(!peer.calls().iter().any(|call| call == "SetUnitProperties"), "{:?}", peer.calls());
+    assert_eq!(fs::read_to_string(top.path().join("x.scope/memory.max")).unwrap(), "2000000\n");
+    old(1 << 20).undo();
+    assert!(peer.calls().iter().any(|call| call == "SetUnitProperties"), "{:?}", peer.calls());
+}
