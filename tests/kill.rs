@@ -131,3 +131,23 @@ fn kill_all_in_a_shared_pid_namespace_spares_the_others() {
     other.finish();
     sandbox.finish();
 }
+
+/// Without the descriptors for it, none is left out without a word.
+#[test]
+fn kill_all_of_many_reaches_each_or_fails() {
+    if !hilum_only("what it does with few descriptors") {
+        return;
+    }
+    let c = Container::sh("i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i+1)); done; echo ready; wait");
+    c.up().says("ready");
+    assert_eq!(members(&c), 101);
+    let with_descriptors = |limit: u32| {
+        let prefix = ["prlimit".to_string(), format!("--nofile={limit}")];
+        c.finish_call(c.command_behind(&prefix, &["kill", "--all", &c.id, "TERM"]), std::process::Stdio::null())
+    };
+    with_descriptors(32).fails("Too many open files");
+    with_descriptors(90).ok();
+    // The shell has waited for them.
+    c.wait("stopped");
+    c.finish();
+}

@@ -60,7 +60,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Of the container and of all cgroups that it made below its own. None if the cgroup is gone.
+    /// Of the container and of all cgroups that it made below its own. An empty list if the cgroup is gone.
     pub fn pids(&self) -> Result<Vec<i32>> {
         self.refuse_out_of_sight()?;
         let Some(main) = self.main() else { return Ok(Vec::new()) };
@@ -229,9 +229,20 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
     let list = || file::pids_below(path).at("read the processes of", path);
     let new: Vec<i32> = list()?.into_iter().filter(|pid| done.insert(*pid)).collect();
     // In portions, for the limit on open files.
-    for portion in new.chunks(256) {
-        let open = |&pid: &i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
-        let opened: Vec<(i32, OwnedFd)> = portion.iter().filter_map(open).collect();
+    for portion in new.chunks(64) {
+        let mut opened: Vec<(i32, OwnedFd)> = Vec::new();
+        for pid in portion.iter().filter_map(|&pid| Pid::from_raw(pid)) {
+            match pidfd_open(pid, PidfdFlags::empty()) {
+                Ok(fd) => opened.push((pid.as_raw_pid(), fd)),
+                // It has ended. The last two: its number is that of a session, or of a thread.
+                Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => {}
+                Err(errno) => {
+                    return Err(errno)
+                        .context(format!("pidfd_open {}", pid.as_raw_pid()))
+                        .map_err(privilege::forbidden);
+                }
+            }
+        }
         let listed: HashSet<i32> = list()?.into_iter().collect();
         for (pid, fd) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
             match pidfd_send_signal(fd.as_fd(), signal) {
