@@ -147,3 +147,29 @@ fn a_cgroup_that_no_pod_names_is_removed() {
     stranger.finish();
     pod.left_nothing();
 }
+
+/// One that cannot be removed is no reason to keep the others of its pod, nor to be silent about them.
+#[test]
+fn the_rest_of_a_pod_is_collected_all_the_same() {
+    if !hilum_only("a command of its own") {
+        return;
+    }
+    let pod = Pod::with(&["--share", "net"]);
+    let c = Container::sleeper().in_pod(&pod);
+    c.create();
+    // As if it had no process yet, and its cgroup were in a hierarchy that is not mounted here.
+    let file = c.root().join(&c.id).join("state.json");
+    let whole = read(&file);
+    let mut state: Value = serde_json::from_str(&whole).unwrap();
+    state["process"] = Value::Null;
+    for directory in state["cgroup"]["directories"].as_array_mut().unwrap() {
+        (directory["mount"], directory["path"]) = (json!("/nonexistent"), json!("/nonexistent/x"));
+    }
+    fs::write(&file, state.to_string()).unwrap();
+    std::os::unix::fs::symlink("/nonexistent/gone", pod.path().join("containers/zz")).unwrap();
+    let out = pod.call(&["gc"]).fails("is not mounted on /nonexistent");
+    assert!(out.stdout.contains(&format!("removed the entry of zz in pod {}", pod.name)), "{}", out.stdout);
+    fs::write(&file, whole).unwrap();
+    c.finish();
+    pod.finish();
+}

@@ -10,9 +10,9 @@ use super::{Global, print};
 
 pub fn run(global: &Global) -> Result<u8> {
     let mut failed = None;
-    let mut tell = |what: Result<Vec<String>>| -> Result<()> {
+    let mut tell = |what: Result<String>| -> Result<()> {
         match what {
-            Ok(removed) => removed.iter().try_for_each(|what| print(&format!("removed {what}\n"))),
+            Ok(removed) => print(&format!("removed {removed}\n")),
             // One thing that cannot be removed is no reason to keep the others.
             Err(error) => {
                 let earlier: Option<Error> = failed.replace(error);
@@ -22,12 +22,17 @@ pub fn run(global: &Global) -> Result<u8> {
         }
     };
     for name in global.pods.names()? {
-        tell(global.pods.collect(&name).map_err(|e| e.context(format!("pod {name}"))))?;
+        let removed = global.pods.collect(&name).unwrap_or_else(|error| vec![Err(error)]);
+        let mut removed = removed.into_iter().map(|what| what.map_err(|e| e.context(format!("pod {name}"))));
+        removed.try_for_each(&mut tell)?;
     }
     for id in entries(&global.root)?.iter().filter(|id| global.root.join(id) != global.pods.0) {
         let removed = collect_container(&global.root, id).map_err(|e| e.context(format!("container {id}")));
-        tell(removed.map(|what| what.into_iter().collect()))?;
+        removed.transpose().map_or(Ok(()), &mut tell)?;
     }
-    tell(Host::detect().and_then(|host| global.pods.collect_cgroups(&host)))?;
+    match Host::detect().and_then(|host| global.pods.collect_cgroups(&host)) {
+        Ok(removed) => removed.into_iter().map(Ok).try_for_each(&mut tell)?,
+        Err(error) => tell(Err(error))?,
+    }
     failed.map_or(Ok(0), Err)
 }

@@ -9,16 +9,15 @@ use crate::run::destroy;
 use crate::state::{Container, Locked};
 
 impl Pods {
-    /// Removes what is left of this one, and says what that was.
-    pub fn collect(&self, name: &str) -> Result<Vec<String>> {
+    /// Removes what is left of this one, and says what that was, and what could not be removed.
+    pub fn collect(&self, name: &str) -> Result<Vec<Result<String>>> {
         let Some(dir) = Locked::seize(self.0.join(name))? else { return Ok(Vec::new()) };
-        let what = vec![format!("pod {name}, half-made or half-removed ({})", dir.path().display())];
+        let what = vec![Ok(format!("pod {name}, half-made or half-removed ({})", dir.path().display()))];
         match self.read(name)? {
             Some(pod) if pod.phase == Phase::Ready => {
                 // Locked, it gets no new container meanwhile: one that is not made is not being made.
                 let members = self.members(name)?;
-                let removed = members.iter().map(|member| self.collect_member(name, member));
-                Ok(removed.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+                Ok(members.iter().filter_map(|member| self.collect_member(name, member).transpose()).collect())
             }
             Some(pod) => pod.remove(dir, true).map(|()| what),
             // A directory of pods may have been mistaken.
