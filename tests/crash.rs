@@ -180,3 +180,30 @@ fn a_filter_that_forbids_even_exit_ends_the_container() {
         c.finish();
     }
 }
+
+/// What is left of it makes room for the next of its id, at whatever removal the command was killed.
+#[test]
+fn a_removal_that_is_killed_leaves_a_state_or_room() {
+    if !has_strace() || !hilum_only("the oracle leaves what it leaves") {
+        return;
+    }
+    let (mut kills, mut without_state) = (0, 0);
+    for call in ["unlink", "unlinkat", "rmdir"] {
+        for n in 1..=6 {
+            let c = Container::sleeper();
+            c.create();
+            // As with a service manager's socket in NOTIFY_SOCKET.
+            let dir = c.root().join(&c.id);
+            fs::create_dir_all(dir.join("notify")).unwrap();
+            fs::write(dir.join("notify/notify.sock"), "").unwrap();
+            let inject = format!("{call}:signal=KILL:when={n}");
+            kills += i32::from(tampered(&c, &["delete", "--force"], &inject, false).code == 137);
+            if dir.exists() && !dir.join("state.json").exists() {
+                without_state += 1;
+                c.create();
+            }
+            c.finish();
+        }
+    }
+    assert!(kills > 5 && without_state > 0, "{kills}, {without_state}");
+}

@@ -15,8 +15,11 @@ pub const START_SOCKET: &str = "start.sock";
 /// config.json as it was when the container was created, with what `update` has changed since. The bundle's own may be
 /// edited meanwhile, and has no effect any more (runtime.md, "Lifecycle").
 const DOCUMENT: &str = "config.json";
+/// What of it the container sees, for sd_notify(3).
+const NOTIFY: &str = "notify";
 
-/// Makes the root directory, for the runtime's user only.
+/// Makes the root directory. Only the runtime's user may list it. Others can get through: a container in a user namespace is
+/// another user, and has its `notify` bound from there.
 pub fn prepare_root(root: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(root);
     made.at("create the state directory", root).map_err(Error::on_disk)
@@ -66,7 +69,7 @@ impl Container {
 
     /// Whether it has nothing in it that a runtime has not put there: a root directory may have been mistaken.
     pub fn holds_only_ours(&self) -> Result<bool> {
-        self.0.holds_only(&[FILE, DOCUMENT, START_SOCKET, "notify"])
+        self.0.holds_only(&[FILE, DOCUMENT, START_SOCKET, NOTIFY])
     }
 
     pub fn path(&self) -> &Path {
@@ -93,6 +96,8 @@ impl Container {
 
     /// With its place in the pod, if it has one. The state comes last of the files.
     pub fn remove(self, id: &str, pod: Option<&PodOf>) -> Result<()> {
+        // Before the state: a directory without one makes room for the next only if there is nothing in it.
+        let _ = fs::remove_dir_all(self.path().join(NOTIFY));
         for name in [DOCUMENT, START_SOCKET, FILE] {
             let _ = fs::remove_file(self.path().join(name));
         }
