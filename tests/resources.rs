@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[test]
 fn pause_freezes_every_process_and_resume_lets_them_go_on() {
@@ -286,4 +286,32 @@ fn events_tells_when_the_container_runs_out_of_memory() {
     let told = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|event| event == expected);
     eventually("an event of type oom", || read(c.path("events").as_ref()).lines().any(told));
     c.finish();
+}
+
+/// The kernel tells of the end of a cgroup by the same descriptor.
+#[test]
+fn the_end_of_the_cgroup_is_no_want_of_memory() {
+    if !hilum_only("the oracle's events do not end with the container") {
+        return;
+    }
+    let layouts: Vec<Host> = Host::all().into_iter().filter(|host| host.has("memory")).collect();
+    for host in layouts {
+        let c = Container::sleeper().on(host);
+        c.up();
+        let out = fs::File::create(c.path("events")).unwrap();
+        let mut command = c.command(&["events", "--interval", "200ms", &c.id]);
+        let events = Helper(command.stdin(Stdio::null()).stdout(out).spawn().unwrap());
+        eventually("it watches", || read(c.path("events").as_ref()).lines().count() >= 1);
+        let signal = |name: &str| Command::new("kill").args(["-s", name, &events.pid().to_string()]).status().unwrap();
+        // Both have happened when it looks.
+        signal("STOP");
+        c.call(&["delete", "--force", &c.id]).ok();
+        // The kernel tells it a moment later.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        signal("CONT");
+        assert_eq!(events.exit_code(), 0, "{host:?}");
+        let told = read(c.path("events").as_ref());
+        assert!(!told.contains("\"oom\""), "{host:?}: {told}");
+        c.finish();
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
@@ -14,8 +15,8 @@ pub struct OomWatch {
     notice: OwnedFd,
     /// v2: the file of counters, and the last count of processes that were killed.
     counter: Option<(PathBuf, u64)>,
-    /// v1 goes on to notify through this file's descriptor.
-    _control: Option<OwnedFd>,
+    /// v1: memory.oom_control, which tells whether the cgroup is there: its end is a notice, too.
+    control: Option<OwnedFd>,
 }
 
 impl Cgroup {
@@ -40,14 +41,14 @@ impl Cgroup {
             let register = directory.path.join("cgroup.event_control");
             let line = format!("{} {}", notice.as_raw_fd(), control.as_raw_fd());
             file::write(&register, &line).at("write to", register)?;
-            return Ok(OomWatch { notice, counter: None, _control: Some(control) });
+            return Ok(OomWatch { notice, counter: None, control: Some(control) });
         }
         let v2 = self.directories.iter().find(|d| d.version == Version::V2).map(|d| d.path.join("memory.events"));
         let Some(path) = v2.filter(|path| path.exists()) else {
             return Err(Error::new("the container has no cgroup with a memory controller"));
         };
         let notice = file::open(&path, OFlags::RDONLY).at("open", &path)?;
-        let mut watch = OomWatch { notice, counter: None, _control: None };
+        let mut watch = OomWatch { notice, counter: None, control: None };
         let count = watch.count(&path)?;
         watch.counter = Some((path, count));
         Ok(watch)
@@ -61,16 +62,20 @@ impl OomWatch {
         (self.notice.as_fd(), if self.counter.is_some() { PollFlags::PRI } else { PollFlags::IN })
     }
 
-    /// Whether that was what is watched for: to be asked when the descriptor was ready.
+    /// Whether that was what is watched for, and not the end of the cgroup: to be asked when the descriptor was ready.
     pub fn happened(&mut self) -> Result<bool> {
         match self.counter.take() {
             None => {
                 let mut count = [0; 8];
                 rustix::io::read(&self.notice, &mut count).context("read the eventfd")?;
-                Ok(true)
+                let gone = |control| rustix::io::pread(control, &mut count, 0) == Err(Errno::NODEV);
+                Ok(!self.control.as_ref().is_some_and(gone))
             }
             Some((path, before)) => {
-                let now = self.count(&path)?;
+                let now = match self.count(&path) {
+                    Err(e) if e.detail().errno == Some(Errno::NODEV) => before,
+                    now => now?,
+                };
                 self.counter = Some((path, now));
                 Ok(now > before)
             }
