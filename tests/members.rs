@@ -186,6 +186,20 @@ fn who_cannot_be_joined_is_named() {
     first.finish();
 }
 
+/// The directory of the pods, for one, is beside those of the containers.
+#[test]
+fn what_is_no_container_is_not_meant_by_the_beginning_of_an_id() {
+    let mut first = Container::sleeper();
+    first.id.insert(0, 'z');
+    first.up();
+    std::fs::create_dir(first.root().join("zpods")).unwrap();
+    let c = beside(&first).creating(&["--join", "z"]);
+    c.up();
+    assert_eq!(ns(c.pid(), "net"), ns(first.pid(), "net"));
+    c.finish();
+    first.finish();
+}
+
 #[test]
 fn a_pod_and_a_container_may_be_joined_for_different_kinds() {
     let pod = Pod::with(&["--share", "net"]);

@@ -86,7 +86,9 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
     if ids.iter().any(|id| id == name) {
         return Ok(root.join(name));
     }
-    let mut found = ids.iter().filter(|id| !name.is_empty() && id.starts_with(name));
+    // Among them may be the directory of the pods.
+    let has_state = |id: &&String| !matches!(state::glance(&root.join(id)), Ok(None));
+    let mut found = ids.iter().filter(|id| !name.is_empty() && id.starts_with(name)).filter(has_state);
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(root.join(id)),
         (Some(one), Some(other)) => {
