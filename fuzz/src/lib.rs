@@ -267,7 +267,7 @@ pub fn cni(input: &[u8]) {
 }
 
 fn example() -> Spec {
-    spec::parse(spec::example(false).as_bytes()).expect("the example")
+    spec::parse(spec::example(false, false).as_bytes()).expect("the example")
 }
 
 fn is_planned_alike(spec: &Spec) {

@@ -214,7 +214,7 @@ mod tests {
     fn parsed(options: &[&str]) -> Result<Process> {
         let line = [&["hilum", "exec"], options, &["id", "sh", "-c", "x"]].concat();
         let matches = crate::cli::command().try_get_matches_from(line).unwrap();
-        let spec: Spec = spec::parse(spec::example(false).as_bytes()).unwrap();
+        let spec: Spec = spec::parse(spec::example(false, false).as_bytes()).unwrap();
         process(matches.subcommand_matches("exec").unwrap(), &spec)
     }
 

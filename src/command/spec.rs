@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use clap::ArgMatches;
 
 use super::preparation::bundle_path;
+use crate::cgroup::host_is_unified;
 use crate::error::{Context, Error, Result};
 use crate::spec::example;
 
@@ -18,7 +19,7 @@ pub fn run(args: &ArgMatches) -> Result<u8> {
         }
         other => other.at("create", &path).map_err(Error::on_disk)?,
     };
-    let written = file.write_all(example(args.get_flag("rootless")).as_bytes());
+    let written = file.write_all(example(args.get_flag("rootless"), host_is_unified()).as_bytes());
     // Half of one would be in the way of the next attempt.
     written.inspect_err(|_| drop(std::fs::remove_file(&path))).at("write", &path).map_err(Error::on_disk)?;
     Ok(0)

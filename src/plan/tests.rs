@@ -39,7 +39,7 @@ fn with<T>(document: &Value, use_it: impl FnOnce(&mut Request<'_>) -> T) -> T {
 
 /// The example without its cgroup mount, which needs a host that has cgroups.
 fn example() -> Value {
-    let mut document: Value = serde_json::from_str(&spec::example(false)).unwrap();
+    let mut document: Value = serde_json::from_str(&spec::example(false, false)).unwrap();
     let mounts = document["mounts"].as_array_mut().unwrap();
     mounts.retain(|mount| mount["type"] != "cgroup");
     document
