@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::proc::{self, Stat};
 use crate::spec::config::IntelRdt;
 
 /// What stands in the file system beside classes.
@@ -70,7 +71,8 @@ pub fn plan(rdt: &IntelRdt, id: &str) -> Result<Plan> {
 /// Where it is mounted.
 pub fn mounted() -> Result<PathBuf> {
     let path = "/proc/self/mountinfo";
-    mount_point(&fs::read_to_string(path).at("read", path)?).ok_or_else(not_mounted)
+    // Somebody may have mounted something where the name is no UTF-8.
+    mount_point(&String::from_utf8_lossy(&fs::read(path).at("read", path)?)).ok_or_else(not_mounted)
 }
 
 fn mount_point(mountinfo: &str) -> Option<PathBuf> {
@@ -279,6 +281,14 @@ fn make(path: &Path) -> Result<bool> {
     }
 }
 
+/// Whether it runs no more.
+fn has_ended(task: &str) -> bool {
+    match proc::read(format!("/proc/{task}/stat")) {
+        Ok(text) => Stat::parse(&text).is_none_or(|stat| matches!(stat.state, b'Z' | b'X')),
+        Err(errno) => matches!(errno, Errno::NOENT | Errno::SRCH),
+    }
+}
+
 impl Groups {
     /// Puts a process there. What it forks is there, too.
     pub fn join(&self, pid: i32) -> Result<()> {
@@ -293,7 +303,8 @@ impl Groups {
     /// What was made for the container. A class that others have joined meanwhile stays theirs: without it they would be in
     /// the default class.
     pub fn remove(&self) -> Result<()> {
-        let is_free = || fs::read_to_string(self.class.join("tasks")).unwrap_or_default().trim().is_empty();
+        // The container's own first process is listed until its parent has waited for it.
+        let is_free = || fs::read_to_string(self.class.join("tasks")).unwrap_or_default().lines().all(has_ended);
         let class = Some(&self.class).filter(|_| self.own && is_free());
         for path in self.monitor.iter().chain(class) {
             match rustix::fs::rmdir(path) {

@@ -141,3 +141,20 @@ fn what_cannot_be_is_refused_with_its_property_and_leaves_nothing() {
     assert_eq!(said, "linux.intelRdt.schemata[0]: Invalid argument; the kernel says: Mask out of range");
     assert!(!dir.path().join("id").exists());
 }
+
+#[test]
+fn a_process_that_waits_for_its_parent_has_ended() {
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id().to_string();
+    assert!(!has_ended(&pid));
+    child.kill().unwrap();
+    for _ in 0..1000 {
+        if has_ended(&pid) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(has_ended(&pid) && Path::new("/proc").join(&pid).exists());
+    child.wait().unwrap();
+    assert!(has_ended(&pid));
+}
