@@ -52,8 +52,8 @@ impl Request {
 pub enum Answer<'b> {
     /// The structure and the attributes; and whether the list that they are of is a reliable one.
     Item { body: &'b [u8], interrupted: bool },
-    /// Of a request, or of a list.
-    End,
+    /// Of a request, or of a list; and whether that is a reliable one.
+    End { interrupted: bool },
 }
 
 /// Each message of a datagram.
@@ -75,12 +75,13 @@ fn one(bytes: &[u8]) -> Option<(Result<Answer<'_>>, usize)> {
     let len = u32_at(bytes, 0)? as usize;
     let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
     let body = bytes.get(HEADER..len)?;
+    let interrupted = flags & NLM_F_DUMP_INTR != 0;
     let answer = match kind {
         NLMSG_ERROR | NLMSG_DONE => match u32_at(body, 0).unwrap_or_default() as i32 {
-            0 => Ok(Answer::End),
+            0 => Ok(Answer::End { interrupted }),
             errno => Err(Errno::from_raw_os_error(errno.saturating_neg().clamp(1, 4095)).into()),
         },
-        _ => Ok(Answer::Item { body, interrupted: flags & NLM_F_DUMP_INTR != 0 }),
+        _ => Ok(Answer::Item { body, interrupted }),
     };
     Some((answer, len))
 }
@@ -121,7 +122,9 @@ mod tests {
     #[test]
     fn an_error_has_its_errno_and_what_is_cut_off_is_one() {
         let answer = |code: i32| Request::new(NLMSG_ERROR, 0, &code.to_ne_bytes()).bytes();
-        assert!(matches!(answers(&answer(0)).next(), Some(Ok(Answer::End))));
+        assert!(matches!(answers(&answer(0)).next(), Some(Ok(Answer::End { interrupted: false }))));
+        let interrupted = Request::new(NLMSG_DONE, NLM_F_DUMP_INTR, &[0; 4]).bytes();
+        assert!(matches!(answers(&interrupted).next(), Some(Ok(Answer::End { interrupted: true }))));
         let error = answers(&answer(-19)).next().unwrap().unwrap_err();
         assert_eq!(error.detail().errno, Some(Errno::NODEV));
         let bytes = answer(0);

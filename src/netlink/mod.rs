@@ -142,7 +142,7 @@ impl Network {
             }
             for answer in answers(room.get(..len).unwrap_or_default()) {
                 match answer? {
-                    Answer::End => return Ok(is_reliable),
+                    Answer::End { interrupted } => return Ok(is_reliable & !interrupted),
                     Answer::Item { body, interrupted } => {
                         is_reliable &= !interrupted;
                         item(body);
