@@ -31,7 +31,6 @@ pub struct Message {
     pub kind: Kind,
     pub serial: u32,
     pub reply_to: u32,
-    pub path: String,
     pub member: String,
     pub error: String,
     /// What could be read of it: a body with dictionaries is left out.
@@ -53,7 +52,7 @@ impl Call<'_> {
     }
 }
 
-fn field(code: u8, value: Value) -> Value {
+pub(super) fn field(code: u8, value: Value) -> Value {
     Value::Struct(vec![Value::Byte(code), Value::variant(value)])
 }
 
@@ -112,7 +111,6 @@ pub fn decode(bytes: &[u8]) -> Option<Message> {
         kind,
         serial: reader.u32()?,
         reply_to: 0,
-        path: String::new(),
         member: String::new(),
         error: String::new(),
         body: Vec::new(),
@@ -125,7 +123,6 @@ pub fn decode(bytes: &[u8]) -> Option<Message> {
         let [Value::Byte(code), value] = parts.as_slice() else { return None };
         let text = value.text().unwrap_or_default().to_string();
         match code {
-            1 => message.path = text,
             3 => message.member = text,
             4 => message.error = text,
             5 => {

@@ -17,5 +17,5 @@ mod value;
 
 pub use address::{Endpoint, of_path};
 pub use connection::{Connection, Failure};
-pub use message::{Call, Kind, Message};
+pub use message::{Call, Message};
 pub use value::{Value, first_type};

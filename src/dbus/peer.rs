@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 
-use super::message::{self, Kind, Message};
+use super::message::{self, Kind, Message, field};
 use super::{Endpoint, Value};
 
 pub struct Peer {
@@ -92,10 +92,6 @@ fn more(stream: &mut UnixStream, bytes: &mut Vec<u8>) -> bool {
     let got = stream.read(&mut room).unwrap_or(0);
     bytes.extend_from_slice(&room[..got]);
     got > 0
-}
-
-fn field(code: u8, value: Value) -> Value {
-    Value::Struct(vec![Value::Byte(code), Value::variant(value)])
 }
 
 pub fn reply(call: &Message, body: &[Value]) -> Vec<u8> {

@@ -6,14 +6,25 @@ use crate::error::{Error, Result};
 
 /// Deeper than any property.
 const DEEPEST: usize = 8;
+/// Of a signature: D-Bus has one byte for its length.
+const LONGEST: usize = 255;
 
 pub fn parse(text: &str) -> Result<Value> {
     let mut parser = Parser { rest: text };
-    let value = parser.value(None, 0)?;
+    let value = bounded(parser.value(None, 0)?)?;
     match parser.space() {
         "" => Ok(value),
         rest => Err(Error::new(format!("{rest:?} is left over"))),
     }
+}
+
+/// What becomes a variant has its signature in front.
+fn bounded(value: Value) -> Result<Value> {
+    if value.signature().len() > LONGEST { Err(too_long()) } else { Ok(value) }
+}
+
+fn too_long() -> Error {
+    Error::new(format!("a type is longer than {LONGEST} characters"))
 }
 
 struct Parser<'t> {
@@ -50,7 +61,7 @@ impl<'t> Parser<'t> {
             '(' => self.tuple(wanted, depth)?,
             '<' => {
                 self.take("<");
-                let inner = self.value(None, depth + 1)?;
+                let inner = bounded(self.value(None, depth + 1)?)?;
                 self.expect(">")?;
                 Value::variant(inner)
             }
@@ -103,6 +114,7 @@ impl<'t> Parser<'t> {
         }
         Ok(match wanted {
             Some("o") => Value::Path(text),
+            Some("g") if text.len() > LONGEST => return Err(too_long()),
             Some("g") => Value::Signature(text),
             _ => Value::Text(text),
         })
@@ -302,6 +314,9 @@ mod tests {
             ("()", "a tuple is empty"),
             (&"[".repeat(50), "too deep"),
             (&"<".repeat(50), "too deep"),
+            (&format!("({})", "1, ".repeat(300)), "a type is longer than 255 characters"),
+            (&format!("[<({})>]", "1, ".repeat(300)), "a type is longer than 255 characters"),
+            (&format!("@g '{}'", "i".repeat(256)), "a type is longer than 255 characters"),
             (&"byte ".repeat(50), "too deep"),
             ("%", "\"%\" is no value"),
         ] {

@@ -55,13 +55,15 @@ impl Manager {
     /// With less patience.
     pub fn connect_within(bus: &Bus, patience: Duration) -> Result<Manager> {
         let deadline = Instant::now() + patience;
-        let mut failed = Error::new("this is not the address of a socket on this host");
+        let mut failed = None;
         for (endpoint, is_bus) in bus.places() {
             match Connection::open(&endpoint, is_bus, deadline) {
                 Ok(connection) => return Ok(Manager { connection, bus: bus.clone(), patience, subscribed: false }),
-                Err(error) => failed = error,
+                // The first place is the one that was asked for.
+                Err(error) => drop(failed.get_or_insert(error)),
             }
         }
+        let failed = failed.unwrap_or_else(|| Error::new("this is not the address of a socket on this host"));
         let hint = if bus.user { USERS_WAY_OUT } else { SYSTEMS_WAY_OUT };
         Err(explain(bus, failed).hint(hint))
     }

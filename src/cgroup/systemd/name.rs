@@ -73,7 +73,7 @@ fn slices(slice: &str) -> Result<Vec<String>> {
     let invalid = || {
         Error::new(format!("invalid slice name: {slice}")).hint("a slice is called a-b.slice, and that is in a.slice")
     };
-    let name = slice.strip_suffix(".slice").or((slice == "-").then_some("-")).ok_or_else(invalid)?;
+    let name = slice.strip_suffix(".slice").ok_or_else(invalid)?;
     check(slice)?;
     if name == "-" {
         return Ok(Vec::new());
@@ -150,8 +150,16 @@ mod tests {
                 "{error}"
             );
         }
-        for path in ["a:b:c", ".slice:b:c", "a--b.slice:b:c", "-a.slice:b:c", "a-.slice:b:c", "a/b.slice:b:c", "..:b:c"]
-        {
+        for path in [
+            "a:b:c",
+            "-:b:c",
+            ".slice:b:c",
+            "a--b.slice:b:c",
+            "-a.slice:b:c",
+            "a-.slice:b:c",
+            "a/b.slice:b:c",
+            "..:b:c",
+        ] {
             assert!(name(path).unwrap_err().contains("invalid slice name") || path.contains('/'), "{path}");
         }
         for path in ["a.slice:../..:x", "a.slice:x:../../y", "::x y", "::", "::-.slice", "::a--b.slice", "::é"] {
