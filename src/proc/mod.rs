@@ -17,6 +17,9 @@ use crate::error::{Context, Error, Result};
 /// The unit of times in /proc, the same on every architecture that hilum is built for (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
 
+/// Of the flags in /proc/PID/stat (linux/sched.h), from the first moments of do_exit() on.
+const PF_EXITING: u32 = 1 << 2;
+
 /// Without it every process would seem to have ended.
 pub fn check() -> Result<()> {
     match statfs("/proc").at("statfs", "/proc")?.f_type == PROC_SUPER_MAGIC {
@@ -59,6 +62,8 @@ pub struct Stat {
     pub comm: String,
     pub state: u8,
     pub parent: i32,
+    /// It is on its way out: soon it has no program and no namespaces, and after that it is a zombie.
+    pub exiting: bool,
     /// Clock ticks after boot.
     pub start_time: u64,
 }
@@ -72,7 +77,9 @@ impl Stat {
         let mut fields = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
         let state = fields.next()?.bytes().next()?;
         let parent = fields.next()?.parse().ok()?;
-        Some(Self { comm, state, parent, start_time: fields.nth(17)?.parse().ok()? })
+        let flags: u32 = fields.nth(4)?.parse().ok()?;
+        let start_time = fields.nth(12)?.parse().ok()?;
+        Some(Self { comm, state, parent, exiting: flags & PF_EXITING != 0, start_time })
     }
 }
 
@@ -92,8 +99,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = b"7 (a) Z 1 (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        let stat = Stat { comm: "a) Z 1 (b".into(), state: b'S', parent: 1, start_time: 4242 };
+        let stat = Stat { comm: "a) Z 1 (b".into(), state: b'S', parent: 1, exiting: false, start_time: 4242 };
         assert_eq!(Stat::parse(text), Some(stat));
+        let text = b"7 (sh) D 1 7 7 0 -1 4194564 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        assert!(Stat::parse(text).unwrap().exiting);
         assert_eq!(Stat::parse(b"7 (a"), None);
         assert_eq!(Stat::parse(b"7 )a("), None);
     }

@@ -123,8 +123,8 @@ impl State {
         };
         // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
         let created = match &self.init {
-            // It had the name when it was ready: most programs need no second look.
-            Some(_) if self.ready && !is_named_init(&stat) => Some(false),
+            // It had the name when it was ready: most programs need no second look, while they have not begun to end.
+            Some(_) if self.ready && !stat.exiting && !is_named_init(&stat) => Some(false),
             Some(init) => init.is_run_by(process)?,
             None => Some(false),
         };
