@@ -24,8 +24,9 @@ fn resources(value: serde_json::Value) -> Resources {
 
 /// `pod/memory.limit_in_bytes=5`, in the order of the writes, found by what was there before.
 fn order(done: &Done<'_>) -> Vec<String> {
-    let short =
-        |write: &Write| format!("{}/{}={}", write.directory.file_name().unwrap().to_string_lossy(), write.file, write.value);
+    let short = |write: &Write| {
+        format!("{}/{}={}", write.directory.file_name().unwrap().to_string_lossy(), write.file, write.value)
+    };
     done.0.iter().map(|(_, write)| short(write)).collect()
 }
 
