@@ -51,8 +51,9 @@ fn a_class_is_made_filled_and_removed() {
     let class = dir.path().join("id");
     assert_eq!(groups, Groups { class: class.clone(), own: true, monitor: None });
     assert_eq!(fs::read_to_string(class.join("schemata")).unwrap(), "L3:0=7f0;1=1f\nMB:0=20;1=70\n");
-    groups.join(7).unwrap();
-    assert_eq!(fs::read_to_string(class.join("tasks")).unwrap(), "7");
+    let pid = std::process::id();
+    groups.join(pid as i32).unwrap();
+    assert_eq!(fs::read_to_string(class.join("tasks")).unwrap(), pid.to_string());
     // Somebody is in it still.
     groups.remove().unwrap();
     assert!(class.exists());
