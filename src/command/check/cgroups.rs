@@ -95,16 +95,18 @@ fn controllers(layout: &Layout, rootless: bool) -> Check {
 }
 
 fn freezer(layout: &Layout, rootless: bool) -> Check {
-    match () {
-        () if is_unified(layout) => Check::ok("freezer", "a part of v2"),
-        () if rootless => Check::optional("freezer", NOT_FOR_USERS, "pause and resume by a user need v2 alone"),
-        () if layout.has("freezer") => Check::ok("freezer", "of v1"),
-        () => Check::optional(
-            "freezer",
-            "no freezer of v1 is mounted",
-            "pause and resume need it: mount -t cgroup -o freezer cgroup /sys/fs/cgroup/freezer",
-        ),
+    const NAME: &str = "freezer";
+    if is_unified(layout) {
+        return Check::ok(NAME, "a part of v2");
     }
+    if rootless {
+        return Check::optional(NAME, NOT_FOR_USERS, "pause and resume by a user need v2 alone");
+    }
+    if layout.has(NAME) {
+        return Check::ok(NAME, "of v1");
+    }
+    let mount = "pause and resume need it: mount -t cgroup -o freezer cgroup /sys/fs/cgroup/freezer";
+    Check::optional(NAME, "no freezer of v1 is mounted", mount)
 }
 
 /// By v1's controller, or v2's programs: the kernel lists those of a cgroup only to who may attach some.
