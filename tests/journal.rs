@@ -179,10 +179,14 @@ fn a_journal_that_does_not_read_is_not_waited_for() {
         return;
     }
     let journal = Journal::new(Container::new(&["true"]));
-    let filler = UnixDatagram::unbound().unwrap();
-    filler.connect(journal.c.path("journal/socket")).unwrap();
-    filler.set_nonblocking(true).unwrap();
-    while filler.send(b"MESSAGE=full\n").is_ok() {}
+    // Several, as each has a bound of its own on what it has sent: until there is no room for the first of one.
+    let fill = || {
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.connect(journal.c.path("journal/socket")).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| filler.send(b"MESSAGE=full\n").ok()).count()
+    };
+    while fill() > 0 {}
     journal.c.write_config();
     let started = Instant::now();
     journal.call(&["--debug", "run", &journal.c.id]).ok();
