@@ -3,6 +3,7 @@
 use crate::common::*;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 /// A file of the cgroup of the container's init.
 pub fn file(c: &Container, controller: &str, name: &str) -> PathBuf {
@@ -509,6 +510,30 @@ fn check_before_update_refuses_what_is_used_already() {
         let name = if host == Host::V2 { "memory.max" } else { "memory.limit_in_bytes" };
         assert_file(&c, "memory", name, "67108864");
         assert_eq!(c.status(), "running");
+        c.finish();
+    }
+}
+
+/// A process that moves into a v1 cgroup has the kernel wait for every processor (10 to 25 ms); a thread that moves itself does
+/// not, nor does one that is made in its v2 cgroup.
+#[test]
+fn entering_the_cgroup_waits_for_no_processor() {
+    if !hilum_only("its own speed") || !has_strace() {
+        return;
+    }
+    for host in Host::all() {
+        let c = Container::new(&["true"]).on(host);
+        let trace = c.path("trace");
+        let prefix = ["strace", "-f", "-y", "-qq", "-e", "trace=write", "-o", &trace].map(String::from);
+        c.write_config();
+        c.finish_call(c.command_behind(&prefix, &["run", &c.id]), Stdio::null()).ok();
+        let text = read(trace.as_ref());
+        assert!(!text.contains("/cgroup.procs>"), "{host:?}: {text}");
+        let moves = text.lines().filter(|line| line.contains("/tasks>, \"0\", 1)"));
+        match host {
+            Host::V2 => assert_eq!(moves.count(), 0, "{text}"),
+            _ => assert!(moves.count() > 1, "{text}"),
+        }
         c.finish();
     }
 }

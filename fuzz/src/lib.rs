@@ -147,7 +147,7 @@ pub fn message(input: &[u8]) {
 /// The plan, as the init program reads it: whatever has been read is written and read again as the same.
 pub fn steps(input: &[u8]) {
     let Ok((header, mut rest)) = postcard::take_from_bytes::<Header<'_>>(input) else { return };
-    let _ = header.cgroup_procs.iter().count();
+    let _ = header.cgroups.iter().count();
     while let Ok((step, behind)) = postcard::take_from_bytes::<Step<'_>>(rest) {
         assert!(behind.len() < rest.len());
         rest = behind;

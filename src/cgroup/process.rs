@@ -25,10 +25,10 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How a process gets in.
 #[derive(Debug, Default)]
 pub struct Entry {
-    /// On a pure v2 host: the directory, for CLONE_INTO_CGROUP.
+    /// The v2 directory, for CLONE_INTO_CGROUP.
     pub v2: Option<OwnedFd>,
-    /// Otherwise: each hierarchy's cgroup.procs, into which the process writes "0", itself.
-    pub procs: Vec<OwnedFd>,
+    /// Each v1 hierarchy's list, into which the process writes "0", itself.
+    pub lists: Vec<OwnedFd>,
 }
 
 impl Cgroup {
@@ -38,16 +38,13 @@ impl Cgroup {
     }
 
     fn open_entry(&self) -> Result<Entry> {
-        let open = |directory: &Directory| directory.open().at("open", &directory.path);
-        let mut entry = Entry { v2: None, procs: Vec::new() };
-        if self.is_unified() {
-            entry.v2 = self.directories.first().map(open).transpose()?;
-            return Ok(entry);
-        }
+        let mut entry = Entry::default();
         for directory in &self.directories {
-            let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let procs = openat(directory.open().at("open", &directory.path)?, "cgroup.procs", flags, Mode::empty());
-            entry.procs.push(procs.at("open", directory.path.join("cgroup.procs")).map_err(refused)?);
+            let opened = directory.open().at("open", &directory.path)?;
+            match directory.version {
+                Version::V2 => entry.v2 = Some(opened),
+                Version::V1 => entry.lists.push(directory.list_of_threads(&opened)?),
+            }
         }
         Ok(entry)
     }
@@ -267,6 +264,14 @@ impl Directory {
             true => Ok(directory),
             false => Err(Errno::NODEV),
         }
+    }
+
+    /// cgroup v1: for a process of one thread, which is the same in `tasks` and in cgroup.procs. A thread that moves itself
+    /// waits for nobody; a process waits until no processor is about to fork, which often takes 10 to 25 ms (Linux 5.5,
+    /// cgroup_threadgroup_rwsem). A user who was given cgroup.procs alone takes that.
+    fn list_of_threads(&self, opened: &OwnedFd) -> Result<OwnedFd> {
+        let open = |name| openat(opened, name, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty());
+        open("tasks").or_else(|_| open("cgroup.procs")).at("open", self.path.join("cgroup.procs")).map_err(refused)
     }
 
     pub(super) fn is_frozen(&self) -> Result<bool> {

@@ -45,9 +45,9 @@ pub struct Header<'a> {
     pub proc: step::Fd,
     /// The listening socket at which `start` will knock; -1 where none is needed.
     pub start: step::Fd,
-    /// The container's open cgroup.procs files, in every hierarchy that is not entered by the clone itself.
+    /// The container's open lists of threads (cgroup v1) of the hierarchies that are not entered by the clone itself.
     #[serde(borrow)]
-    pub cgroup_procs: step::Words<'a>,
+    pub cgroups: step::Words<'a>,
     /// How many descriptors behind the standard ones the container's process keeps.
     pub preserve: u32,
 }

@@ -48,7 +48,7 @@ pub enum Step<'a> {
     Fork {
         kinds: u32,
     },
-    /// Writes `0`, the writer itself, to each open cgroup.procs of the header.
+    /// Writes `0`, the writer itself, to each of the header's `cgroups`.
     EnterCgroup,
     /// PR_SET_DUMPABLE 0: nobody in a joined namespace may look into this process until it has executed (CVE-2016-9962).
     NotDumpable,

@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
             Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,
             Step::Fork { kinds } => return self.fork(kinds),
             Step::EnterCgroup => {
-                for fd in self.header.cgroup_procs.iter() {
+                for fd in self.header.cgroups.iter() {
                     process::write_all(sys_process::borrow(fd as i32), b"0")?;
                 }
             }

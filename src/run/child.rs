@@ -49,14 +49,14 @@ impl<'p> Child<'p> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
         let knock = start.knock;
-        let procs = start.cgroup.procs;
-        let numbers: Vec<u8> = procs.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
+        let lists = start.cgroup.lists;
+        let numbers: Vec<u8> = lists.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
         let header = Header {
             channel: theirs.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
             proc: proc.as_raw_fd(),
             start: knock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-            cgroup_procs: Words(&numbers),
+            cgroups: Words(&numbers),
             preserve: start.preserve,
         };
         let message = files::plan(&header, &plan.steps)?;
@@ -64,7 +64,7 @@ impl<'p> Child<'p> {
         let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), message.as_raw_fd()];
         inherit.extend(3..3 + start.preserve as i32);
         inherit.extend(knock.iter().map(AsRawFd::as_raw_fd));
-        inherit.extend(procs.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
+        inherit.extend(lists.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
         let number = std::ffi::CString::new(message.as_raw_fd().to_string()).unwrap_or_default();
         let timer = Timer::start();
         let spawned = hilum_sys::clone::spawn(
