@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use std::fs;
+use std::process::Stdio;
 
 #[test]
 fn an_empty_list_is_a_header_or_null() {
@@ -43,6 +44,43 @@ fn list_reports_a_broken_entry_and_goes_on() {
     let out = c.call(&["list", "-q"]).ok();
     assert_eq!(out.stdout.trim(), c.id);
     assert!(out.stderr.contains("broken"), "{out:?}");
+    c.finish();
+}
+
+/// More than one thread may look at them, or none could be started.
+#[test]
+fn list_shows_each_of_many_once_and_in_order() {
+    if !hilum_only("its state directory") {
+        return;
+    }
+    let c = Container::sleeper();
+    c.create();
+    let state = fs::read_to_string(c.root().join(&c.id).join("state.json")).unwrap();
+    let ids: Vec<String> = (0..700).map(|i| format!("{}-{i:03}", c.id)).collect();
+    for id in &ids {
+        fs::create_dir(c.root().join(id)).unwrap();
+        let own = state.replacen(&format!("\"id\":\"{}\"", c.id), &format!("\"id\":\"{id}\""), 1);
+        fs::write(c.root().join(id).join("state.json"), own).unwrap();
+    }
+    fs::write(c.root().join(&ids[500]).join("state.json"), "{").unwrap();
+    let all: Vec<&str> = std::iter::once(&c.id).chain(&ids).filter(|id| **id != ids[500]).map(String::as_str).collect();
+    let seen = |out: Out| {
+        assert!(out.stderr.contains(&format!("load container {}: ", ids[500])), "{}", out.stderr);
+        assert_eq!(out.lines(), all);
+    };
+    seen(c.call(&["list", "-q"]).ok());
+    let pid = c.pid().to_string();
+    let table = c.call(&["list"]).ok();
+    let rows = table.lines().into_iter().skip(1).map(|row| row.split_whitespace().take(3).collect::<Vec<_>>());
+    assert!(rows.eq(all.iter().map(|id| vec![*id, &pid, "created"])), "{table:?}");
+    if has_strace() {
+        let prefix =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone,clone3:error=EAGAIN"].map(String::from);
+        seen(c.finish_call(c.command_behind(&prefix, &["list", "-q"]), Stdio::null()).ok());
+    }
+    for id in &ids {
+        fs::remove_dir_all(c.root().join(id)).unwrap();
+    }
     c.finish();
 }
 

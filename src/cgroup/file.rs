@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use crate::proc;
@@ -18,8 +18,8 @@ pub(super) fn read_lossy(path: &Path) -> Result<String> {
 }
 
 /// A file of one piece; of a list, `read`.
-pub(super) fn read_piece(dir: &OwnedFd, name: &str) -> Result<String> {
-    String::from_utf8(proc::read_piece(dir, name.as_ref())?).map_err(|_| Errno::ILSEQ)
+pub(super) fn read_piece(path: &Path) -> Result<String> {
+    String::from_utf8(proc::read_piece(CWD, path)?).map_err(|_| Errno::ILSEQ)
 }
 
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {

@@ -1,98 +1,93 @@
 //! `list`: all containers of a state directory.
 
+use std::num::NonZero;
 use std::path::Path;
+use std::thread::{self, available_parallelism};
 
 use clap::ArgMatches;
 
 use super::{Global, text};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::state::{Document, State, Status, entries, glance};
+use crate::state::{Document, State, entries, glance};
+
+/// The fewest that are worth a thread, whose start costs as much as a few.
+const SHARE: usize = 64;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
-    let form = match text(args, "format") {
-        _ if args.get_flag("quiet") => Form::Ids,
-        Some("json") => Form::Json,
-        _ => Form::Table,
+    let root = &global.root;
+    let list = match text(args, "format") {
+        _ if args.get_flag("quiet") => rows(root, |row| Ok(format!("{}\n", row.id)))?.concat(),
+        Some("json") => json(&rows(root, |row| serde_json::to_string(row).map_err(|e| Error::new(e.to_string())))?),
+        _ => table(&rows(root, |row| Ok(cells(row)))?),
     };
-    let owners = Owners::read();
-    let mut list = List::default();
-    each(&global.root, |state| {
-        if let Err(e) = add(&mut list, form, &state, &owners) {
-            log::complain(&format!("container {}: {e}", state.id));
-        }
-    })?;
-    super::print(&list.text(form))?;
+    super::print(&list)?;
     Ok(0)
 }
 
 /// What can be read, in the order of ids; the rest is told on stderr.
 pub fn states(root: &Path) -> Result<Vec<State>> {
-    let mut states = Vec::new();
-    each(root, |state| states.push(state))?;
-    Ok(states)
+    each(root, Some)
 }
 
-/// One at a time: of a thousand, none is kept.
-fn each(root: &Path, mut see: impl FnMut(State)) -> Result<()> {
-    for id in entries(root)? {
-        match glance(&root.join(&id)) {
-            Ok(Some(state)) => see(state),
-            // Taken a moment ago, or left by a command that was killed.
-            Ok(None) => {}
-            Err(e) => log::complain(&format!("load container {id}: {e}")),
+/// What `form` makes of each container.
+fn rows<T: Send>(root: &Path, form: impl Fn(&Document<'_>) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let owners = Owners::read();
+    let row = |state: &State| {
+        let status = state.status()?;
+        let mut row = state.document(status, state.pid(status));
+        row.owner = owners.name(state.owner);
+        form(&row)
+    };
+    each(root, |state| row(&state).inspect_err(|e| log::complain(&format!("container {}: {e}", state.id))).ok())
+}
+
+/// One state at a time: of a thousand, none is kept.
+fn each<T: Send>(root: &Path, see: impl Fn(State) -> Option<T> + Sync) -> Result<Vec<T>> {
+    let look = |id: &String| match glance(&root.join(id)) {
+        // None: taken a moment ago, or left by a command that was killed.
+        Ok(state) => state.and_then(&see),
+        Err(e) => {
+            log::complain(&format!("load container {id}: {e}"));
+            None
         }
+    };
+    Ok(side_by_side(&entries(root)?, |ids| ids.iter().filter_map(look).collect()))
+}
+
+/// Most of the time is the kernel's, which answers on every processor: 1000 containers take half of it on two.
+fn side_by_side<T: Send>(ids: &[String], look: impl Fn(&[String]) -> Vec<T> + Sync) -> Vec<T> {
+    if ids.len() < 2 * SHARE {
+        return look(ids);
     }
-    Ok(())
-}
-
-fn add(list: &mut List, form: Form, state: &State, owners: &Owners) -> Result<()> {
-    let status: Status = state.status()?;
-    let mut row = state.document(status, state.pid(status));
-    row.owner = owners.name(state.owner);
-    list.add(form, &row)
-}
-
-#[derive(Clone, Copy)]
-enum Form {
-    Ids,
-    Json,
-    Table,
-}
-
-/// As it is printed, but for the widths of a table's columns.
-#[derive(Default)]
-struct List {
-    text: String,
-    rows: Vec<[String; 6]>,
-}
-
-impl List {
-    fn add(&mut self, form: Form, row: &Document<'_>) -> Result<()> {
-        match form {
-            Form::Ids => self.text.extend([row.id, "\n"]),
-            Form::Json => {
-                let json = serde_json::to_string(row).map_err(|e| Error::new(e.to_string()))?;
-                self.text.extend([if self.text.is_empty() { "[" } else { "," }, &json]);
-            }
-            Form::Table => {
-                let bundle = row.bundle.to_string_lossy().into_owned();
-                let (id, status, created) = (row.id.into(), row.status.into(), row.created.into());
-                self.rows.push([id, row.pid.to_string(), status, bundle, created, row.owner.clone()]);
-            }
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let share = ids.len().div_ceil(processors).max(SHARE);
+    let (mine, others) = ids.split_at(share.min(ids.len()));
+    let look = &look;
+    thread::scope(|scope| {
+        let start = |ids| thread::Builder::new().spawn_scoped(scope, move || look(ids));
+        let threads: Vec<_> = others.chunks(share).map(|ids| (ids, start(ids))).collect();
+        let mut seen = look(mine);
+        for (ids, thread) in threads {
+            // A limit on processes allows no thread: then this one does its part.
+            let theirs = thread.ok().and_then(|thread| thread.join().ok());
+            seen.extend(theirs.unwrap_or_else(|| look(ids)));
         }
-        Ok(())
-    }
+        seen
+    })
+}
 
-    fn text(self, form: Form) -> String {
-        match form {
-            Form::Ids => self.text,
-            // runc's encoder writes an empty list as null, and callers know.
-            Form::Json if self.text.is_empty() => "null\n".into(),
-            Form::Json => self.text + "]\n",
-            Form::Table => table(&self.rows),
-        }
+/// runc's encoder writes an empty list as null, and callers know.
+fn json(rows: &[String]) -> String {
+    match rows {
+        [] => "null\n".into(),
+        _ => format!("[{}]\n", rows.join(",")),
     }
+}
+
+fn cells(row: &Document<'_>) -> [String; 6] {
+    let bundle = row.bundle.to_string_lossy().into_owned();
+    [row.id.into(), row.pid.to_string(), row.status.into(), bundle, row.created.into(), row.owner.clone()]
 }
 
 fn table(rows: &[[String; 6]]) -> String {
