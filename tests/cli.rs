@@ -222,6 +222,10 @@ fn an_unwritable_log_or_an_unknown_format_is_an_error() {
 
 /// The milliseconds and the phase of each line of the log that says how long something took.
 fn phases(log: &str) -> Vec<(f64, String)> {
+    times(log).into_iter().filter(|(_, phase)| !phase.starts_with("step ")).collect()
+}
+
+fn times(log: &str) -> Vec<(f64, String)> {
     let lines = json_log(log);
     let debug = lines.iter().filter(|line| line["level"] == "debug").map(|line| line["msg"].as_str().unwrap());
     let took = debug.filter_map(|message| message.strip_prefix("took ")?.split_once(" ms: "));
@@ -274,4 +278,35 @@ fn debug_says_how_long_each_phase_took() {
     assert!(created.iter().any(|phase| phase.ends_with("is at Ready")) && !created.contains(&"execute".into()));
     assert_eq!(log(&c, "start", &["--debug"], &["start", &c.id]), ["execute"]);
     c.finish();
+}
+
+/// Up to where it waits for `start`; those of a stage one, too, and behind the border of a time namespace, where the clocks are
+/// a day ahead.
+#[test]
+fn debug_says_how_long_each_step_of_the_init_program_took() {
+    if !hilum_only("its own log") {
+        return;
+    }
+    let hook = json!({ "path": "/bin/sleep", "args": ["sleep", "0.3"] });
+    let plain = || Container::new(&["true"]).set("hooks", json!({ "createContainer": [hook] }));
+    let tomorrow = json!({ "monotonic": { "secs": 86400 }, "boottime": { "secs": 86400 } });
+    let apart = plain().namespace(json!({ "type": "time" })).set("linux/timeOffsets", tomorrow);
+    for c in [plain(), apart] {
+        c.write_config();
+        let log = c.path("log");
+        c.call(&["--log", &log, "--log-format", "json", "--debug", "run", &c.id]).ok();
+        let steps: Vec<_> = times(&log).into_iter().filter(|(_, what)| what.starts_with("step ")).collect();
+        let lines = json_log(&log);
+        let planned = lines.iter().filter_map(|line| line["msg"].as_str().filter(|text| text.starts_with("step ")));
+        let planned: Vec<&str> =
+            planned.take_while(|step| !step.contains("report that the container is created")).collect();
+        assert!(
+            planned.len() > 30 && steps.iter().map(|(_, what)| what).eq(&planned),
+            "{steps:?}, planned: {planned:?}"
+        );
+        assert!(steps.iter().all(|(took, _)| (0.0..5000.0).contains(took)), "{steps:?}");
+        let (took, what) = steps.iter().max_by(|(a, _), (b, _)| a.total_cmp(b)).unwrap();
+        assert!(*took >= 200.0 && what.contains("hook"), "{took} ms: {what}");
+        c.finish();
+    }
 }

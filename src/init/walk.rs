@@ -18,6 +18,7 @@ use crate::{Header, device, hook, mount, process, seccomp, terminal, views};
 pub(crate) struct Walk<'a> {
     pub(crate) header: Header<'a>,
     pub(crate) channel: OwnedFd,
+    pub(crate) clock: Option<OwnedFd>,
     pub(crate) root: Option<Root>,
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) seccomp: Option<Answer>,
@@ -45,6 +46,7 @@ pub fn main(plan: &CStr) -> i32 {
     let mut walk = Walk {
         header,
         channel,
+        clock: hilum_sys::process::adopt(header.clock).ok(),
         root: None,
         terminal: None,
         seccomp: None,
@@ -57,6 +59,7 @@ pub fn main(plan: &CStr) -> i32 {
     // What the steps make has the modes that they name; the user's umask comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
     let (mut rest, mut index) = (steps, 0);
+    walk.stamp();
     let fail = loop {
         let Ok((step, behind)) = postcard::take_from_bytes::<Step<'_>>(rest) else {
             // The list ends with an exec that does not return; here it is cut off.
@@ -66,7 +69,10 @@ pub fn main(plan: &CStr) -> i32 {
             progress.set(index);
         }
         match walk.step(step) {
-            Ok(Next::Step) => (rest, index) = (behind, index + 1),
+            Ok(Next::Step) => {
+                (rest, index) = (behind, index + 1);
+                walk.stamp();
+            }
             Ok(Next::End) => return 0,
             Err(fail) => break fail,
         }
@@ -216,6 +222,13 @@ impl<'a> Walk<'a> {
         Ok(Next::Step)
     }
 
+    /// Who gets no time has an error of greater weight, or none.
+    fn stamp(&self) {
+        if let Some(clock) = &self.clock {
+            let _ = rustix::io::write(clock, &sys_process::now().to_ne_bytes());
+        }
+    }
+
     fn root(&self) -> Result<&Root> {
         self.root.as_ref().ok_or(Fail::new(Errno::BADF, "no root file system is open"))
     }
@@ -289,8 +302,9 @@ impl<'a> Walk<'a> {
 
     /// Close-on-exec is not enough: until the program is executed, `/proc/self/fd/N/…` as its path would still reach them
     /// (CVE-2024-21626). What stays is the channel, and where `start` will knock, if that is still to come (or -1).
-    fn close_all_but(&self, start: i32) -> Result<()> {
+    fn close_all_but(&mut self, start: i32) -> Result<()> {
         use rustix::fd::AsRawFd;
+        self.clock = None; // its number may soon be another file's
         let channel = self.channel.as_raw_fd();
         let mut first = 3 + self.header.preserve;
         for kept in [channel.min(start), channel.max(start)] {

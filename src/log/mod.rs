@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Context, Error, Result, errno_text};
 
@@ -58,7 +58,7 @@ pub fn debug(message: impl FnOnce() -> String) {
     }
 }
 
-fn debugs() -> bool {
+pub fn debugs() -> bool {
     CONFIG.get().is_some_and(|config| config.debug)
 }
 
@@ -73,10 +73,13 @@ impl Timer {
     /// What has ended now. Of what has failed there is an error instead.
     pub fn end(self, what: impl FnOnce() -> String) {
         if let Some(start) = self.0 {
-            let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
-            debug(|| format!("took {milliseconds:.2} ms: {}", what()));
+            took(start.elapsed(), what);
         }
     }
+}
+
+pub fn took(time: Duration, what: impl FnOnce() -> String) {
+    debug(|| format!("took {:.3} ms: {}", time.as_secs_f64() * 1000.0, what()));
 }
 
 pub fn warn(message: &str) {

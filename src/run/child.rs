@@ -1,12 +1,13 @@
 //! The init program at work: started with its plan, and listened to until it is done or has failed.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use hilum_init::Header;
 use hilum_init::step::{Point, Words};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::retry_on_intr;
+use rustix::io::{pread, retry_on_intr};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
@@ -16,8 +17,8 @@ use super::channel::{Channel, Said};
 use super::{failure, files};
 use crate::cgroup;
 use crate::error::{Context, Error, Result};
-use crate::log::Timer;
-use crate::plan::Plan;
+use crate::log::{self, Timer};
+use crate::plan::{Plan, describe};
 
 /// What the init program needs besides its plan.
 pub struct Start<'s> {
@@ -34,6 +35,8 @@ pub struct Child<'p> {
     plan: &'p Plan<'p>,
     channel: Channel,
     progress: files::Progress,
+    /// For `--debug`: when it began, and was done with each step.
+    clock: Option<OwnedFd>,
     /// The process that goes on: stage one until it has forked, and then its child.
     pid: i32,
     pidfd: OwnedFd,
@@ -45,6 +48,7 @@ pub struct Child<'p> {
 impl<'p> Child<'p> {
     pub fn start(plan: &'p Plan<'p>, start: Start<'_>) -> Result<Self> {
         let progress = files::Progress::new()?;
+        let clock = log::debugs().then(files::clock).transpose()?;
         let proc = host_proc()?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
@@ -54,6 +58,7 @@ impl<'p> Child<'p> {
         let header = Header {
             channel: theirs.as_raw_fd(),
             progress: progress.file.as_raw_fd(),
+            clock: clock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             proc: proc.as_raw_fd(),
             start: knock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             cgroups: Words(&numbers),
@@ -63,7 +68,7 @@ impl<'p> Child<'p> {
 
         let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), message.as_raw_fd()];
         inherit.extend(3..3 + start.preserve as i32);
-        inherit.extend(knock.iter().map(AsRawFd::as_raw_fd));
+        inherit.extend(knock.iter().chain(&clock).map(AsRawFd::as_raw_fd));
         inherit.extend(lists.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
         let number = std::ffi::CString::new(message.as_raw_fd().to_string()).unwrap_or_default();
         let timer = Timer::start();
@@ -82,6 +87,7 @@ impl<'p> Child<'p> {
             plan,
             channel: Channel::new(ours),
             progress,
+            clock,
             pid: spawned.pid,
             pidfd: spawned.pidfd,
             is_stage_one: plan.stage_one,
@@ -110,7 +116,22 @@ impl<'p> Child<'p> {
         let timer = Timer::start();
         let said = self.listen()?;
         timer.end(|| format!("wait for the init program, which {}", said.in_words()));
+        if matches!(said, Said::At(Point::Ready)) {
+            self.tell_times();
+        }
         Ok(said)
+    }
+
+    fn tell_times(&self) {
+        let Some(clock) = &self.clock else { return };
+        let mut stamps = vec![0; (self.plan.steps.len() + 1) * size_of::<u64>()];
+        let length = pread(clock, &mut stamps, 0).unwrap_or(0);
+        stamps.truncate(length);
+        let times = stamps.chunks_exact(size_of::<u64>()).flat_map(<[u8; 8]>::try_from).map(u64::from_ne_bytes);
+        for (index, (begin, end)) in times.clone().zip(times.skip(1)).enumerate() {
+            let step = || self.plan.steps.get(index).map(describe).unwrap_or_default();
+            log::took(Duration::from_nanos(end.saturating_sub(begin)), || format!("step {index}: {}", step()));
+        }
     }
 
     fn listen(&mut self) -> Result<Said> {

@@ -3,8 +3,9 @@
 use core::ffi::CStr;
 
 use linux_raw_sys::general::{
-    __NR_close_range, __NR_exit_group, __NR_fcntl, __NR_getcwd, __NR_keyctl, __NR_prlimit64, __NR_rt_sigaction,
-    __NR_rt_sigprocmask, __NR_rt_sigtimedwait, __NR_seccomp, __NR_setgroups, F_SETFD, FD_CLOEXEC,
+    __NR_clock_gettime, __NR_close_range, __NR_exit_group, __NR_fcntl, __NR_getcwd, __NR_keyctl, __NR_prlimit64,
+    __NR_rt_sigaction, __NR_rt_sigprocmask, __NR_rt_sigtimedwait, __NR_seccomp, __NR_setgroups, CLOCK_REALTIME,
+    F_SETFD, FD_CLOEXEC,
 };
 pub use linux_raw_sys::general::{SIGCHLD, SIGPIPE};
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -21,6 +22,15 @@ pub fn unblock_signals() -> Result<()> {
         syscall(__NR_rt_sigprocmask, [2 /* SIG_SETMASK */, &raw const mask as usize, 0, 8, 0, 0])?
     };
     Ok(())
+}
+
+/// Nanoseconds since 1970. Other clocks have an offset in a time namespace (time_namespaces(7)), and two of these readings may
+/// be of both sides of its border.
+pub fn now() -> u64 {
+    let mut time = [0_u64; 2];
+    // SAFETY: the kernel writes a timespec: 16 bytes.
+    let read = unsafe { syscall(__NR_clock_gettime, [CLOCK_REALTIME as usize, &raw mut time as usize, 0, 0, 0, 0]) };
+    read.map_or(0, |_| time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1]))
 }
 
 /// Blocks these signals, and waits for one of them. So even PID 1 of a namespace gets a signal that it has no handler
