@@ -184,7 +184,7 @@ fn call_of(step: &str, id: &str) -> Vec<String> {
         BARE => &["setns(", "CLONE_NEWNS"],
         "start the container's process" => &["clone"],
         "enter the container's cgroup" if Host::plain() == Host::V2 => &[],
-        "enter the container's cgroup" => &["write(", "cgroup.procs>, \"0\""],
+        "enter the container's cgroup" => &["write(", "tasks>, \"0\""],
         "hide from the container's processes (PR_SET_DUMPABLE)" => &["prctl(PR_SET_DUMPABLE"],
         "join a new session keyring (--no-new-keyring does without)" => {
             return texts(&["keyctl(KEYCTL_JOIN_SESSION_KEYRING", &format!("_ses.{id}")]);

@@ -422,7 +422,7 @@ fn the_initial_cpus_are_those_before_the_cgroup() {
         let initial = at(0, &format!(", [{first}])"));
         let entered = match host {
             Host::V2 => at(0, "CLONE_INTO_CGROUP"),
-            Host::V1Hybrid => at(0, "cgroup.procs>, \"0\""),
+            Host::V1Hybrid => at(0, "tasks>, \"0\""),
         };
         let last = at(entered, &format!(", [{second}])"));
         assert!(initial < entered && entered < last, "{trace}");
