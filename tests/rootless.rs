@@ -389,6 +389,31 @@ fn in_a_delegated_cgroup_there_are_limits() {
     r.finish();
 }
 
+/// A process is a thread, and goes in by that list where it may, without waiting; here it may not.
+#[test]
+fn a_v1_cgroup_is_entered_where_the_user_was_given_its_list_of_processes_alone() {
+    if !can_be_tested() {
+        return;
+    }
+    if Host::plain() != Host::V1Hybrid || !Host::V1Hybrid.has("pids") {
+        skip("no pids controller of version 1");
+        return;
+    }
+    let r = without_cgroup_mount(single_id(Container::sleeper()));
+    let delegated = Delegated(Host::V1Hybrid.hierarchy("pids").join(&r.c.id));
+    fs::create_dir(&delegated.0).unwrap();
+    for path in [delegated.0.clone(), delegated.0.join("cgroup.procs")] {
+        std::os::unix::fs::chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    r.call(&["create", &r.c.id]).ok();
+    assert_eq!(read(&delegated.0.join("cgroup.procs")).trim(), r.pid().to_string());
+    // The user may not remove it: the one above is root's.
+    r.call(&["kill", &r.c.id, "KILL"]).ok();
+    eventually("the end of its process", || fs::remove_dir(&delegated.0).is_ok());
+    r.call(&["delete", &r.c.id]).ok();
+    r.finish();
+}
+
 struct Delegated(PathBuf);
 
 impl Drop for Delegated {
