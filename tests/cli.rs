@@ -280,6 +280,28 @@ fn debug_says_how_long_each_phase_took() {
     c.finish();
 }
 
+/// The init program is under what the container is limited to before it is done: to note the time must not be its end.
+#[test]
+fn debug_changes_nothing_for_a_container_with_limits() {
+    if !hilum_only("its own log") {
+        return;
+    }
+    let no_files = json!([{ "type": "RLIMIT_FSIZE", "soft": 0, "hard": 0 }]);
+    let no_clock = json!({ "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["clock_gettime"], "action": "SCMP_ACT_KILL_PROCESS" }] });
+    // The first process of a pid namespace would survive the signal.
+    let limited = Container::new(&["true"]).without_namespace("pid").set("process/rlimits", no_files);
+    let filtered =
+        Container::new(&["true"]).set("process/noNewPrivileges", json!(false)).set("linux/seccomp", no_clock);
+    for c in [limited, filtered] {
+        c.write_config();
+        let log = c.path("log");
+        c.call(&["--log", &log, "--log-format", "json", "--debug", "run", &c.id]).ok();
+        assert!(times(&log).iter().any(|(_, what)| what.contains("pivot_root")), "{}", read(log.as_ref()));
+        c.finish();
+    }
+}
+
 /// Up to where it waits for `start`; those of a stage one, too, and behind the border of a time namespace, where the clocks are
 /// a day ahead.
 #[test]

@@ -41,7 +41,8 @@ pub struct Header<'a> {
     pub channel: step::Fd,
     /// A shared page into which the number of the current step goes, for the case that this process dies in it.
     pub progress: step::Fd,
-    /// For `--debug`: an empty file to which the time is appended at first and after each step, up to the point Ready; -1 without.
+    /// For `--debug`: an empty file to which the time is appended at first and after each step, up to the point Ready,
+    /// or to where it is limited; -1 without.
     pub clock: step::Fd,
     /// The host's /proc, opened and checked by the parent.
     pub proc: step::Fd,

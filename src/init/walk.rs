@@ -175,7 +175,13 @@ impl<'a> Walk<'a> {
             Step::Domainname { name } => rustix::system::setdomainname(name.0.to_bytes())?,
             Step::ProcWrite { path, value, unless_equal } => self.proc_write(path.0, value.0, unless_equal)?,
             Step::NewSession => process::new_session(self.terminal.as_ref().map(AsFd::as_fd))?,
-            Step::Rlimit { resource, soft, hard } => sys_process::set_rlimit(resource, soft, hard)?,
+            Step::Rlimit { resource, soft, hard } => {
+                // Beyond RLIMIT_FSIZE, to write the time would end this process (SIGXFSZ).
+                if resource == rustix::process::Resource::Fsize as u32 {
+                    self.clock = None;
+                }
+                sys_process::set_rlimit(resource, soft, hard)?;
+            }
             Step::Scheduler(it) => schedule::set_scheduler(schedule::SchedAttr {
                 policy: it.policy,
                 flags: it.flags.into(),
@@ -192,7 +198,10 @@ impl<'a> Walk<'a> {
             Step::MemoryPolicy { mode, nodes } => schedule::set_memory_policy(mode, nodes.iter())?,
             Step::Personality { domain } => schedule::set_personality(domain)?,
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true)?,
-            Step::Seccomp { flags } => self.install_filter(flags)?,
+            Step::Seccomp { flags } => {
+                self.clock = None; // the filter may forbid to read it, by the end of this process
+                self.install_filter(flags)?;
+            }
             Step::OwnStdio { uid, terminal } => process::own_stdio(uid, terminal)?,
             Step::BoundingSet { keep } => process::keep_bounding(keep)?,
             Step::User { uid, gid, groups } => process::become_user(self.proc(), uid, gid, groups)?,
