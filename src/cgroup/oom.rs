@@ -7,7 +7,7 @@ use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Cgroup, Directory, Version, file};
+use super::{Cgroup, Version, file};
 use crate::error::{Context, Error, Result};
 
 /// The kernel's notice of each time.
@@ -22,12 +22,20 @@ pub struct OomWatch {
 impl Cgroup {
     /// How many of its processes have been killed for want of memory.
     pub fn oom_kills(&self) -> u64 {
-        let file = |directory: &Directory| match directory.version {
-            Version::V1 => directory.path.join("memory.oom_control"),
-            Version::V2 => directory.path.join("memory.events"),
-        };
-        let mut texts = self.directories.iter().filter_map(|directory| file::read(&file(directory)).ok());
-        texts.find_map(|text| kills(&text)).unwrap_or_default()
+        self.of_memory("memory.oom_control", "memory.events", kills).unwrap_or_default()
+    }
+
+    /// In bytes, if there is one: the kernel writes "max" (v2) or the largest number of pages.
+    pub fn memory_limit(&self) -> Option<i64> {
+        let limit = |text: &str| text.trim_end().parse().ok().filter(|limit| *limit < i64::MAX - 0xffff);
+        self.of_memory("memory.limit_in_bytes", "memory.max", limit)
+    }
+
+    fn of_memory<T>(&self, v1: &str, v2: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.directories.iter().find_map(|directory| {
+            let name = if directory.version == Version::V1 { v1 } else { v2 };
+            parse(&file::read(&directory.path.join(name)).ok()?)
+        })
     }
 
     pub fn watch_oom(&self) -> Result<OomWatch> {

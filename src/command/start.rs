@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use super::Global;
 use crate::error::{Error, Result};
 use crate::run::start::{await_exec, knock};
-use crate::run::{notify, run_poststart};
+use crate::run::{notify, run_poststart, stopped};
 use crate::state::{Container, Status};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
@@ -19,7 +19,7 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
     let (container, state) = Container::load(root, id)?;
     match state.status()? {
         Status::Created => {}
-        Status::Stopped => return Err(Error::new("cannot start a container that has stopped")),
+        Status::Stopped => return Err(stopped(&state.cgroup)),
         Status::Creating => return Err(Error::new("cannot start a container that is not created")),
         Status::Paused => {
             return Err(Error::new("cannot start a container that is paused").hint("hilum resume lets it go on"));
@@ -27,7 +27,7 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
         Status::Running => return Err(Error::new("cannot start an already running container")),
     }
     let notify = notify::listen(container.path())?;
-    let channel = knock(container.path())?.ok_or_else(|| Error::new("cannot start a container that has stopped"))?;
+    let channel = knock(container.path())?.ok_or_else(|| stopped(&state.cgroup))?;
     channel.go()?;
     await_exec(&channel, &state.steps_after_start, Some(&state))?;
     run_poststart(&state)?;

@@ -196,12 +196,22 @@ fn with_hint(error: Error, errno: Errno) -> Error {
 }
 
 /// The same failure, if it is one of memory: the kernel kills with no word to anybody, or says ENOMEM.
-pub fn for_want_of_memory(error: Error, plan: &Plan<'_>, cgroup: &Cgroup) -> Error {
+pub fn for_want_of_memory(error: Error, limit: Option<i64>, cgroup: &Cgroup) -> Error {
     let killed = || error.detail().errno.is_none() && cgroup.oom_kills() > 0;
-    match plan.memory_limit {
+    match limit {
         Some(limit) if error.detail().errno == Some(Errno::NOMEM) || killed() => error.hint(too_small(limit)),
         None if killed() => error.hint("the memory limit of a cgroup above the container's is too small for its init"),
         _ => error,
+    }
+}
+
+/// Where a container was to start that has ended: before, while it waited, or after.
+pub fn stopped(cgroup: &Cgroup) -> Error {
+    let error = Error::new("cannot start a container that has stopped");
+    match (cgroup.oom_kills(), cgroup.memory_limit()) {
+        (0, _) => error,
+        (_, Some(limit)) => error.hint(format!("it ran out of memory: its limit is {limit} bytes")),
+        (_, None) => error.hint("it ran out of memory: of the limit of a cgroup above its own"),
     }
 }
 

@@ -38,6 +38,7 @@ use child::Child;
 use console::Console;
 use destroy::half_undone;
 pub use destroy::{await_end, destroy, forget};
+pub use failure::stopped;
 pub use files::init_program;
 use handover::Handover;
 use net_devices::Moved;
@@ -143,7 +144,7 @@ impl Creation<'_> {
             }
             Err(error) => {
                 child.kill();
-                Err(failure::for_want_of_memory(error, self.plan, &self.cgroup.cgroup))
+                Err(failure::for_want_of_memory(error, self.plan.memory_limit, &self.cgroup.cgroup))
             }
         }
     }

@@ -42,6 +42,15 @@ pub fn knock(dir: &Path) -> Result<Option<Channel>> {
 /// Listens until the process has executed (the end of the channel, announced) or has said why not. `state` is for the
 /// hooks that it runs before.
 pub fn await_exec(channel: &Channel, steps: &StepNames, state: Option<&State>) -> Result<()> {
+    let heard = hear(channel, steps, state);
+    match state.map(|state| &state.cgroup) {
+        // A container's first process, and not one of `exec`: who was killed before it may have been another.
+        Some(cgroup) => heard.map_err(|error| failure::for_want_of_memory(error, cgroup.memory_limit(), cgroup)),
+        None => heard,
+    }
+}
+
+fn hear(channel: &Channel, steps: &StepNames, state: Option<&State>) -> Result<()> {
     let timer = Timer::start();
     let mut executing = false;
     loop {
