@@ -1,8 +1,9 @@
 //! Making what a plan says: directories, controllers, values, the device filter. What fails half-way is taken back.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, Mode, OFlags, Uid};
+use rustix::fs::{Access, FileType, Mode, Uid};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
@@ -21,8 +22,9 @@ impl Plan {
         let mut made = Made::default();
         let mut kept = Vec::new();
         for directory in &self.cgroup.directories {
-            match self.make(directory, &mut made) {
-                Ok(()) => kept.push(Directory { inode: directory.current_inode(), ..directory.clone() }),
+            let opened = self.make(directory, &mut made).and_then(|()| self.entry.open(directory));
+            match opened {
+                Ok(inode) => kept.push(Directory { inode: Some(inode), ..directory.clone() }),
                 Err(error) if self.may_do_without && is_permission(&error) => self.do_without(directory, error)?,
                 Err(error) => return Err(error),
             }
@@ -97,17 +99,23 @@ impl Plan {
         Ok(())
     }
 
-    /// How the container's first process gets in by itself.
-    pub fn entry(&self) -> Result<Entry> {
-        if self.unit.is_some() { Ok(Entry::default()) } else { self.cgroup.entry() }
+    /// How the container's first process gets in by itself: not at all, if systemd puts it there.
+    pub fn entry(&mut self) -> Entry {
+        std::mem::take(&mut self.entry)
     }
 
     /// v2's device rules, which are a program. Verifying it takes the kernel a while, so this is apart: the child can
     /// set up the container meanwhile, and no program but ours runs before both are done.
-    pub fn install_device_filter(&self) -> Result<()> {
+    pub fn install_device_filter(&self, entry: &Entry) -> Result<()> {
         match &self.devices {
             Some((directory, rules)) if self.cgroup.directories.iter().any(|d| d.path == *directory) => {
-                let attached = rules.attach(directory, self.is_new);
+                let attached = match &entry.v2 {
+                    Some(cgroup) => rules.attach(directory, cgroup.as_fd(), self.is_new),
+                    None => {
+                        let cgroup = file::open_directory(directory).at("open", directory)?;
+                        rules.attach(directory, cgroup.as_fd(), self.is_new)
+                    }
+                };
                 if self.rootless { Ok(()) } else { attached.context("linux.resources.devices") }
             }
             _ => Ok(()),
@@ -319,7 +327,7 @@ impl Directory {
     }
 
     pub(super) fn exists(&self) -> bool {
-        file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
+        rustix::fs::lstat(&self.path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
     /// Whether it may well be there, in a hierarchy that is not mounted where we are.

@@ -2,12 +2,11 @@
 //!
 //! One meaning for both: of the rules that match a device, the last one that mentions an access decides it.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
+use super::program;
 use super::resources::{Missing, Write};
-use super::{file, program};
 use crate::error::{Context, Error, Result};
 use crate::spec::config::{self, DeviceRule};
 
@@ -160,12 +159,10 @@ impl Rules {
     }
 
     /// For cgroup v2: loads the filter and attaches it, in the place of what was there.
-    pub(super) fn attach(&self, directory: &Path, new: bool) -> Result<()> {
+    pub(super) fn attach(&self, directory: &Path, cgroup: BorrowedFd<'_>, new: bool) -> Result<()> {
         let program =
             hilum_sys::bpf::load_device_program(&program::assemble(self)).context("load the device filter (bpf)")?;
-        let cgroup = file::open(directory, OFlags::RDONLY | OFlags::DIRECTORY).at("open", directory)?;
-        use std::os::fd::AsFd;
-        let (cgroup, program) = (cgroup.as_fd(), program.as_fd());
+        let program = program.as_fd();
         let old =
             if new { Vec::new() } else { hilum_sys::bpf::attached(cgroup).at("query device filters of", directory)? };
         // All attached programs must agree, so an old one that stayed would still forbid.

@@ -8,22 +8,22 @@ use rustix::io::{Errno, Result};
 
 use crate::proc;
 
+/// A file of one piece, as all are but lists of processes.
 pub(super) fn read(path: &Path) -> Result<String> {
-    String::from_utf8(proc::read(path)?).map_err(|_| Errno::ILSEQ)
-}
-
-/// The same of a list in which somebody may have put a name that is no UTF-8.
-pub(super) fn read_lossy(path: &Path) -> Result<String> {
-    Ok(String::from_utf8_lossy(&proc::read(path)?).into_owned())
-}
-
-/// A file of one piece; of a list, `read`.
-pub(super) fn read_piece(path: &Path) -> Result<String> {
     String::from_utf8(proc::read_piece(CWD, path)?).map_err(|_| Errno::ILSEQ)
+}
+
+/// A list, in which somebody may have put a name that is no UTF-8.
+pub(super) fn read_list(path: &Path) -> Result<String> {
+    Ok(String::from_utf8_lossy(&proc::read(path)?).into_owned())
 }
 
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
+    open(path, OFlags::PATH | OFlags::DIRECTORY)
 }
 
 pub(super) fn write(path: &Path, value: &str) -> Result<()> {
@@ -72,7 +72,7 @@ pub(super) fn tree(top: &Path) -> Vec<PathBuf> {
 pub(super) fn pids_below(top: &Path) -> Result<Vec<i32>> {
     let mut all = Vec::new();
     for directory in tree(top) {
-        let text = match read(&directory.join("cgroup.procs")) {
+        let text = match read_list(&directory.join("cgroup.procs")) {
             // A threaded cgroup has threads; their processes are listed by the domain above, if that is ours.
             Err(Errno::OPNOTSUPP) if directory == top => read(&directory.join("cgroup.threads"))?,
             Err(Errno::OPNOTSUPP) => continue,

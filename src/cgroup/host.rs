@@ -221,7 +221,7 @@ fn invalid(path: &str, why: &str) -> Error {
 }
 
 fn mountinfo() -> Result<String> {
-    file::read_lossy(Path::new("/proc/self/mountinfo")).at("read", "/proc/self/mountinfo")
+    file::read_list(Path::new("/proc/self/mountinfo")).at("read", "/proc/self/mountinfo")
 }
 
 /// `36 31 0:39 / /sys/fs/cgroup/pids rw,relatime shared:9 - cgroup cgroup rw,pids`

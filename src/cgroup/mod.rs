@@ -201,7 +201,7 @@ impl<'d> Driver<'d> {
 
 /// What `create` will do, in this order: directories, controllers, writes, devices. With a unit, systemd makes the
 /// directory, and all is done by `start_unit`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     pub cgroup: Cgroup,
     pub unit: Option<UnitPlan>,
@@ -215,6 +215,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Whether `create` has made the directory that the device filter goes to: then there is none to replace.
     is_new: bool,
+    /// Into what `create` has made.
+    entry: Entry,
     /// The directory of the pod that it is made for.
     pod: Option<PathBuf>,
     rootless: bool,
@@ -328,5 +330,17 @@ fn lay_out(
         None => Vec::new(),
     };
     let warnings = resources::warnings(resources);
-    Ok(Plan { cgroup, unit, enable, writes, devices, warnings, is_new: false, pod: None, rootless, may_do_without })
+    Ok(Plan {
+        cgroup,
+        unit,
+        enable,
+        writes,
+        devices,
+        warnings,
+        is_new: false,
+        entry: Entry::default(),
+        pod: None,
+        rootless,
+        may_do_without,
+    })
 }

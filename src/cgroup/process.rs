@@ -31,6 +31,22 @@ pub struct Entry {
     pub lists: Vec<OwnedFd>,
 }
 
+impl Entry {
+    /// Another one, whose inode number is the answer. If it is the container's still: by now another container may have the path.
+    pub(super) fn open(&mut self, directory: &Directory) -> Result<u64> {
+        let opened = file::open_directory(&directory.path).at("open", &directory.path)?;
+        let inode = fstat(&opened).at("stat", &directory.path)?.st_ino;
+        if directory.inode.is_some_and(|own| own != inode) {
+            return Err(Errno::NODEV).at("open", &directory.path);
+        }
+        match directory.version {
+            Version::V2 => self.v2 = Some(opened),
+            Version::V1 => self.lists.push(directory.list_of_threads(&opened)?),
+        }
+        Ok(inode)
+    }
+}
+
 impl Cgroup {
     pub fn entry(&self) -> Result<Entry> {
         // That it is not mounted here says more than that there is no such directory.
@@ -40,11 +56,7 @@ impl Cgroup {
     fn open_entry(&self) -> Result<Entry> {
         let mut entry = Entry::default();
         for directory in &self.directories {
-            let opened = directory.open().at("open", &directory.path)?;
-            match directory.version {
-                Version::V2 => entry.v2 = Some(opened),
-                Version::V1 => entry.lists.push(directory.list_of_threads(&opened)?),
-            }
+            entry.open(directory)?;
         }
         Ok(entry)
     }
@@ -256,16 +268,6 @@ fn signal_listed(path: &Path, signal: Signal, done: &mut HashSet<i32>) -> Result
 }
 
 impl Directory {
-    /// If it is the container's still: by now another container may have the path.
-    fn open(&self) -> rustix::io::Result<OwnedFd> {
-        let directory = file::open(&self.path, OFlags::PATH | OFlags::DIRECTORY)?;
-        let inode = fstat(&directory)?.st_ino;
-        match self.inode.is_none_or(|own| own == inode) {
-            true => Ok(directory),
-            false => Err(Errno::NODEV),
-        }
-    }
-
     /// cgroup v1: for a process of one thread, which is the same in `tasks` and in cgroup.procs. A thread that moves itself
     /// waits for nobody; a process waits until no processor is about to fork, which often takes 10 to 25 ms (Linux 5.5,
     /// cgroup_threadgroup_rwsem). A user who was given cgroup.procs alone takes that.
@@ -291,7 +293,7 @@ impl Directory {
     /// directory that was another's cannot have become the container's since.
     fn says(&self, name: &str, what: impl FnOnce(&str) -> bool) -> Result<bool> {
         let path = self.path.join(name);
-        match file::read_piece(&path) {
+        match file::read(&path) {
             Ok(text) => Ok(what(&text) && (self.inode.is_none() || self.inode == self.current_inode())),
             Err(Errno::NOENT | Errno::NODEV) => Ok(false),
             Err(errno) => Err(errno).at("read", path),

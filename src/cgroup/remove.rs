@@ -22,7 +22,9 @@ const DYING: Duration = Duration::from_millis(50);
 impl Cgroup {
     /// With whoever has come into it since all in it were killed. One that is gone, or never came to be, is no error.
     pub fn remove(&self) -> Result<()> {
-        self.refuse_out_of_sight()?;
+        if self.unit.is_some() {
+            self.refuse_out_of_sight()?;
+        }
         if let Err(error) = self.stop_unit() {
             // What systemd does not remove, we do; it will notice.
             log::warn(&error.to_string());
@@ -85,7 +87,8 @@ impl Directory {
             // Where it is not known to be ours, what is below is not.
             let removed = if self.inode.is_some() { remove_tree(&self.path) } else { rmdir(&self.path) };
             let errno = match removed {
-                Ok(()) => return Ok(()),
+                Ok(true) => return Ok(()),
+                Ok(false) => return self.refuse_out_of_sight(),
                 Err(errno) => errno,
             };
             // On a read-only mount what is not there cannot be removed either.
@@ -119,7 +122,8 @@ impl Directory {
     }
 }
 
-pub(super) fn remove_tree(path: &Path) -> rustix::io::Result<()> {
+/// False: it was not there.
+pub(super) fn remove_tree(path: &Path) -> rustix::io::Result<bool> {
     match rmdir(path) {
         Err(Errno::BUSY) => {}
         result => return result,
@@ -127,12 +131,12 @@ pub(super) fn remove_tree(path: &Path) -> rustix::io::Result<()> {
     for below in file::tree(path).iter().rev() {
         rmdir(below)?;
     }
-    Ok(())
+    Ok(true)
 }
 
-fn rmdir(path: &Path) -> rustix::io::Result<()> {
+fn rmdir(path: &Path) -> rustix::io::Result<bool> {
     match rustix::io::retry_on_intr(|| rustix::fs::rmdir(path)) {
-        Err(Errno::NOENT) => Ok(()),
-        result => result,
+        Err(Errno::NOENT) => Ok(false),
+        result => result.map(|()| true),
     }
 }

@@ -29,7 +29,7 @@ impl Cgroup {
 
 impl Node {
     fn read(path: &Path) -> Node {
-        let mut pids = match file::read(&path.join("cgroup.procs")) {
+        let mut pids = match file::read_list(&path.join("cgroup.procs")) {
             // A threaded cgroup has threads: their processes are those of the one above.
             Err(Errno::OPNOTSUPP) => String::new(),
             text => text.unwrap_or_default(),

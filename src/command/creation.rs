@@ -185,7 +185,7 @@ pub fn new_state(id: &str, bundle: &Bundle, cgroup: cgroup::Cgroup) -> State {
         bundle: bundle.path.clone(),
         rootfs: bundle.rootfs.clone(),
         created: log::now(),
-        owner: rustix::process::geteuid().as_raw(),
+        owner: crate::privilege::user().as_raw(),
         annotations: spec.annotations.clone(),
         process: None,
         ready: false,

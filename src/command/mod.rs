@@ -184,7 +184,7 @@ fn preserved(args: &ArgMatches, more: u32) -> Result<u32> {
 }
 
 fn global(matches: &ArgMatches) -> Result<Global> {
-    let user = !rustix::process::geteuid().is_root();
+    let user = !crate::privilege::user().is_root();
     let rootless = match text(matches, "rootless") {
         Some("true") => true,
         Some("false") => false,
@@ -209,7 +209,7 @@ fn whose_systemd(matches: &ArgMatches) -> Systemd {
     match text(matches, "rootless") {
         Some("true") => Systemd::User,
         Some("false") => Systemd::Host,
-        _ if !rustix::process::geteuid().is_root() => Systemd::User,
+        _ if !crate::privilege::user().is_root() => Systemd::User,
         // Root of a machine in a user namespace has a systemd of its own there; a user who has become root has not.
         _ if in_user_namespace() && session_owner().is_some_and(|uid| uid != 0) => Systemd::User,
         _ => Systemd::Host,
@@ -220,7 +220,7 @@ impl Global {
     /// As without an option but `--root`.
     pub fn of(root: PathBuf) -> Result<Self> {
         proc::check()?;
-        let rootless = !rustix::process::geteuid().is_root() || in_user_namespace();
+        let rootless = !crate::privilege::user().is_root() || in_user_namespace();
         Ok(Self { root, pods: Pods(Own::find().dir.join("pods")), rootless, systemd: None })
     }
 
@@ -246,7 +246,7 @@ impl Own {
     /// Root of a user namespace that another user made keeps that user's directory. A service manager may have said no
     /// name, and then it is taken for another user's too, as runc does.
     fn find() -> Self {
-        let user = !rustix::process::geteuid().is_root();
+        let user = !crate::privilege::user().is_root();
         let shared = user || (in_user_namespace() && std::env::var_os("USER").is_none_or(|user| user != "root"));
         let dir = match std::env::var_os("XDG_RUNTIME_DIR") {
             Some(dir) if shared && Path::new(&dir).is_absolute() => PathBuf::from(dir).join("hilum"),

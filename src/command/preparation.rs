@@ -46,7 +46,7 @@ pub struct Bundle {
 
 impl Bundle {
     pub fn load(path: &Path, conflicts: &mut Conflicts) -> Result<Self> {
-        let path = std::fs::canonicalize(path).at("bundle", path)?;
+        let path = rootfs::real_directory(path).at("bundle", path)?;
         let timer = log::Timer::start();
         let document = spec::load(&path)?;
         timer.end(|| "load config.json".into());

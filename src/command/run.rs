@@ -18,7 +18,8 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
         false => Some(SignalFd::all().context("block signals").map_err(privilege::forbidden)?),
     };
     if !detach && !args.get_flag("no-subreaper") {
-        rustix::process::set_child_subreaper(rustix::process::getpid().into())
+        // Which pid is said does not matter, if it is not 0.
+        rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT))
             .context("become a subreaper")
             .map_err(privilege::forbidden)?;
     }

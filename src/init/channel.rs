@@ -52,8 +52,20 @@ pub fn ask(channel: BorrowedFd<'_>, point: Point) -> Result<Answer, Errno> {
     receive(channel)?.ok_or(Errno::CONNRESET)
 }
 
+/// The same, where the answer says no more than to go on.
+pub fn pause(channel: BorrowedFd<'_>, point: Point) -> Result<(), Errno> {
+    tell(channel, Message::At(point))?;
+    if is_told(channel)? { Ok(()) } else { Err(Errno::CONNRESET) }
+}
+
+/// Waits for a message of which all that matters is that there is one; false at the end of the channel.
+pub fn is_told(channel: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let (_, len) = retry_on_intr(|| recv(channel, &mut [0; 1][..], RecvFlags::TRUNC))?;
+    Ok(len > 0)
+}
+
 /// The next message, whole; `None` at the end of the channel.
-pub fn receive(channel: BorrowedFd<'_>) -> Result<Option<Answer>, Errno> {
+fn receive(channel: BorrowedFd<'_>) -> Result<Option<Answer>, Errno> {
     let mut probe = [0; 1];
     let (_, len) = retry_on_intr(|| recv(channel, &mut probe[..], RecvFlags::PEEK | RecvFlags::TRUNC))?;
     if len == 0 {

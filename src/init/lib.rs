@@ -44,8 +44,6 @@ pub struct Header<'a> {
     /// For `--debug`: an empty file to which the time is appended at first and after each step, up to the point Ready,
     /// or to where it is limited; -1 without.
     pub clock: step::Fd,
-    /// The host's /proc, opened and checked by the parent.
-    pub proc: step::Fd,
     /// The listening socket at which `start` will knock; -1 where none is needed.
     pub start: step::Fd,
     /// The container's open lists of threads (cgroup v1) of the hierarchies that are not entered by the clone itself.

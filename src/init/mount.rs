@@ -3,6 +3,7 @@
 use core::ffi::CStr;
 
 use hilum_sys::mount::{MountAttr, clone_tree, mount_setattr};
+use hilum_sys::process::close_all;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, open};
 use rustix::io::Errno;
@@ -14,7 +15,7 @@ use rustix::path::DecInt;
 
 use crate::copy_up::copy_up;
 use crate::fail::{During, Fail, Result};
-use crate::root::{Leaf, Root};
+use crate::root::{Leaf, Root, keep};
 use crate::step::{Attr, Bind, Mount, Source, Strs};
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
@@ -49,7 +50,9 @@ pub(crate) fn mount(root: &mut Root, it: &Mount<'_>) -> Result<()> {
         set_attr(mount.as_fd(), &MountAttr { set: later, ..MountAttr::default() })?;
     }
     set_propagation(mount.as_fd(), it.propagation)?;
-    root.has_mounted(it.target.0, mount.as_fd())
+    root.has_mounted(it.target.0, mount.as_fd(), Some(it.fs.0))?;
+    close_all([fs, mount, target]);
+    Ok(())
 }
 
 /// A tmpfs over a directory of the image has its mode, unless config.json says another: as runc has it, and images rely
@@ -93,15 +96,20 @@ fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
 
 /// A copy of what is mounted elsewhere, on the target.
 pub(crate) fn bind(root: &mut Root, it: &Bind<'_>) -> Result<()> {
-    let made;
-    let (tree, directory) = match it.source {
-        Source::Tree { fd, directory, .. } => (hilum_sys::process::borrow(fd), directory),
+    match it.source {
+        Source::Tree { fd, directory, .. } => drop(bind_tree(root, it, hilum_sys::process::borrow(fd), directory)?),
         Source::Path(path) => {
-            made = clone_tree(CWD, path.0, it.recursive).during("open the source")?;
+            let made = clone_tree(CWD, path.0, it.recursive).during("open the source")?;
             let directory = FileType::from_raw_mode(fstat(&made)?.st_mode) == FileType::Directory;
-            (made.as_fd(), directory)
+            let target = bind_tree(root, it, made.as_fd(), directory)?;
+            close_all([made, target]);
         }
-    };
+    }
+    Ok(())
+}
+
+/// The answer is the target.
+fn bind_tree(root: &mut Root, it: &Bind<'_>, tree: BorrowedFd<'_>, directory: bool) -> Result<OwnedFd> {
     let leaf = if directory { Leaf::Directory } else { Leaf::File };
     let target = root.find_or_make(it.target.0, leaf, it.no_symlinks)?;
     refuse_proc(target.as_fd(), it.target.0)?;
@@ -129,7 +137,8 @@ pub(crate) fn bind(root: &mut Root, it: &Bind<'_>) -> Result<()> {
         set_propagation(tree, MS_SLAVE | MS_REC)?;
     }
     set_propagation(tree, it.propagation)?;
-    root.has_mounted(it.target.0, tree)
+    root.has_mounted(it.target.0, tree, None)?;
+    Ok(target)
 }
 
 fn set_tree_attr(tree: BorrowedFd<'_>, attr: Attr) -> Result<()> {
@@ -268,7 +277,11 @@ pub(crate) fn readonly_path(root: &Root, path: &CStr) -> Result<()> {
     let attr = MountAttr { set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     let early = try_attr(tree.as_fd(), &attr)?;
     attach(tree.as_fd(), target.as_fd())?;
-    if early { Ok(()) } else { set_attr(tree.as_fd(), &attr) }
+    if !early {
+        set_attr(tree.as_fd(), &attr)?;
+    }
+    close_all([tree, target]);
+    Ok(())
 }
 
 /// What covers masked paths: /dev/null over a file, one empty read-only tmpfs over all directories.
@@ -289,23 +302,22 @@ impl Masks {
 
     pub(crate) fn cover_at(&mut self, target: OwnedFd) -> Result<()> {
         let directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
-        match (directory, &self.empty, &self.null) {
-            (true, Some(empty), _) => attach(clone_tree(empty.as_fd(), c"", false)?.as_fd(), target.as_fd()),
-            (true, None, _) => {
-                // Attached first, cloned afterwards: before Linux 6.15 a detached mount cannot be cloned.
-                let empty = empty_tmpfs()?;
-                attach(empty.as_fd(), target.as_fd())?;
-                self.empty = Some(empty);
-                Ok(())
-            }
-            (false, _, Some(null)) => attach(clone_tree(null.as_fd(), c"", false)?.as_fd(), target.as_fd()),
+        let cover = match (directory, &self.empty, &self.null) {
+            (true, Some(empty), _) => clone_tree(empty.as_fd(), c"", false)?,
+            // Attached first, cloned afterwards: before Linux 6.15 a detached mount cannot be cloned.
+            (true, None, _) => empty_tmpfs()?,
+            (false, _, Some(null)) => clone_tree(null.as_fd(), c"", false)?,
             (false, _, None) => {
-                let null = host_null()?;
-                attach(clone_tree(null.as_fd(), c"", false)?.as_fd(), target.as_fd())?;
-                self.null = Some(null);
-                Ok(())
+                let null = self.null.insert(keep(host_null()?.as_fd())?);
+                clone_tree(null.as_fd(), c"", false)?
             }
+        };
+        attach(cover.as_fd(), target.as_fd())?;
+        match directory && self.empty.is_none() {
+            true => self.empty = Some(cover),
+            false => close_all([cover, target]),
         }
+        Ok(())
     }
 }
 

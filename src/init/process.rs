@@ -103,13 +103,18 @@ pub(crate) fn keep_bounding(keep: u64) -> Result<()> {
 /// The user id comes last: with it goes the right to change the others. Permitted capabilities stay, for the step that
 /// sets them.
 pub(crate) fn become_user(proc: BorrowedFd<'_>, uid: u32, gid: u32, groups: Words<'_>) -> Result<()> {
-    rustix::thread::set_keep_capabilities(true)?;
+    // Root keeps them anyway.
+    if uid != 0 {
+        rustix::thread::set_keep_capabilities(true)?;
+    }
     let gid = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid).during("setgid")?;
     set_groups(proc, groups)?;
-    let uid = Uid::from_raw(uid);
-    rustix::thread::set_thread_res_uid(uid, uid, uid).during("setuid")?;
-    rustix::thread::set_keep_capabilities(false)?;
+    let user = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(user, user, user).during("setuid")?;
+    if uid != 0 {
+        rustix::thread::set_keep_capabilities(false)?;
+    }
     hide()
 }
 

@@ -21,7 +21,7 @@ const PATH_ROOM: usize = 4096;
 const MAX_LINKS: usize = 40;
 
 /// What the kernel shows of itself, and by which file system: below these are most masked and read-only paths.
-const VIEWS: [(&CStr, i64); 2] = [(c"/proc", PROC_SUPER_MAGIC), (c"/sys", SYSFS_MAGIC)];
+const VIEWS: [(&CStr, &CStr, i64); 2] = [(c"/proc", c"proc", PROC_SUPER_MAGIC), (c"/sys", c"sysfs", SYSFS_MAGIC)];
 const SYSFS_MAGIC: i64 = 0x6265_6572;
 
 pub(crate) struct Root {
@@ -66,13 +66,16 @@ impl Root {
         resolve(self.dir.as_fd(), path, flags, links)
     }
 
-    /// To be called for each mount: its target, and itself, attached.
-    pub(crate) fn has_mounted(&mut self, target: &CStr, mount: BorrowedFd<'_>) -> Result<()> {
-        for ((view, magic), kept) in VIEWS.iter().zip(&mut self.views) {
+    /// To be called for each mount: its target, itself, attached, and its file system, if that is known.
+    pub(crate) fn has_mounted(&mut self, target: &CStr, mount: BorrowedFd<'_>, fs: Option<&CStr>) -> Result<()> {
+        for ((view, name, magic), kept) in VIEWS.iter().zip(&mut self.views) {
             if target == *view {
                 // In anything else, a symbolic link may lead out of it.
-                let is_it = fstatfs(mount)?.f_type as i64 == *magic;
-                *kept = if is_it { Some(fcntl_dupfd_cloexec(mount, 3)?) } else { None };
+                let is_it = match fs {
+                    Some(fs) => fs == *name,
+                    None => fstatfs(mount)?.f_type as i64 == *magic,
+                };
+                *kept = if is_it { Some(keep(mount)?) } else { None };
             }
         }
         Ok(())
@@ -82,7 +85,7 @@ impl Root {
     /// somebody else can write to the image, the name may lead elsewhere by now, where there is nothing to hide
     /// (CVE-2023-27561).
     pub(crate) fn find_covered(&self, path: &CStr) -> rustix::io::Result<OwnedFd> {
-        for ((view, _), kept) in VIEWS.iter().zip(&self.views) {
+        for ((view, ..), kept) in VIEWS.iter().zip(&self.views) {
             let below = path.to_bytes_with_nul().strip_prefix(view.to_bytes()).and_then(|it| it.strip_prefix(b"/"));
             // `..` may lead out of it, too; and of "/proc/", nothing but the NUL is left.
             let below =
@@ -141,6 +144,7 @@ impl Root {
                 Err(Errno::EXIST) => {} // a sibling made it first
                 Err(errno) => return Err(errno).during("create the target"),
             }
+            drop(parent); // its number is the next one's
             parent = self.find(path.prefix(stop)?, OFlags::PATH, no_symlinks).during("open what was created")?;
         }
         Ok(Made::All(parent))
@@ -198,6 +202,15 @@ fn resolve(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, links: ResolveFlags
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
+    }
+}
+
+/// For later steps, and out of the way of these: what they open has numbers that follow each other (`close_all`).
+pub(crate) fn keep(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    match fcntl_dupfd_cloexec(fd, 24) {
+        // Beyond RLIMIT_NOFILE.
+        Err(Errno::INVAL) => fcntl_dupfd_cloexec(fd, 3),
+        other => other,
     }
 }
 

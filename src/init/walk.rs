@@ -6,9 +6,10 @@ use hilum_sys::memory::{SharedWord, map_sealed};
 use hilum_sys::namespace::{self, Kind};
 use hilum_sys::{clone, process as sys_process, schedule};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::channel::{Answer, ask, receive, tell, tell_with_fd};
+use crate::channel::{Answer, ask, is_told, pause, tell, tell_with_fd};
 use crate::fail::{During, Fail, Result};
 use crate::root::{self, Root};
 use crate::step::{Message, Point, Step};
@@ -18,6 +19,8 @@ use crate::{Header, device, hook, mount, process, seccomp, terminal, views};
 pub(crate) struct Walk<'a> {
     pub(crate) header: Header<'a>,
     pub(crate) channel: OwnedFd,
+    /// The host's own procfs, for what is written there.
+    pub(crate) proc: OwnedFd,
     pub(crate) clock: Option<OwnedFd>,
     pub(crate) root: Option<Root>,
     pub(crate) terminal: Option<OwnedFd>,
@@ -27,12 +30,14 @@ pub(crate) struct Walk<'a> {
     pub(crate) cwd_pending: bool,
     pub(crate) masks: mount::Masks,
     pub(crate) parent: device::Parent<'a>,
+    /// The last step has closed all that the program is not to have: nobody is there to `start` this one.
+    pub(crate) is_tidy: bool,
 }
 
 /// Runs the plan in the sealed file of this descriptor number. Returns only what the process should exit with.
 pub fn main(plan: &CStr) -> i32 {
     let Some(fd) = number(plan) else { return 2 };
-    let Ok(message) = hilum_sys::process::adopt(fd).and_then(|fd| map_sealed(fd.as_fd())) else {
+    let Ok(message) = hilum_sys::process::take(fd).and_then(|fd| map_sealed(fd.as_fd())) else {
         return 2;
     };
     let Ok((header, steps)) = postcard::take_from_bytes::<Header<'_>>(message) else {
@@ -41,11 +46,16 @@ pub fn main(plan: &CStr) -> i32 {
     let Ok(channel) = hilum_sys::process::adopt(header.channel) else {
         return 2;
     };
-    let progress = hilum_sys::process::adopt(header.progress).and_then(|fd| SharedWord::map(fd.as_fd())).ok();
+    let procfs = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(proc) = rustix::fs::open(c"/proc", procfs, Mode::empty()) else {
+        return 2;
+    };
+    let progress = hilum_sys::process::take(header.progress).and_then(|fd| SharedWord::map(fd.as_fd())).ok();
 
     let mut walk = Walk {
         header,
         channel,
+        proc,
         clock: hilum_sys::process::adopt(header.clock).ok(),
         root: None,
         terminal: None,
@@ -54,10 +64,11 @@ pub fn main(plan: &CStr) -> i32 {
         cwd_pending: false,
         masks: mount::Masks::default(),
         parent: device::Parent::default(),
+        is_tidy: false,
     };
     let _ = rustix::thread::set_name(crate::NAME);
     // What the steps make has the modes that they name; the user's umask comes last.
-    rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(Mode::empty());
     let (mut rest, mut index) = (steps, 0);
     walk.stamp();
     let fail = loop {
@@ -94,6 +105,7 @@ enum Next {
 
 impl<'a> Walk<'a> {
     fn step(&mut self, step: Step<'a>) -> Result<Next> {
+        let is_tidy = core::mem::take(&mut self.is_tidy);
         match step {
             Step::Join { kind, fd } => namespace::setns(sys_process::borrow(fd), kind)?,
             Step::EnterRoot { fd } => root::enter(sys_process::borrow(fd))?,
@@ -116,9 +128,10 @@ impl<'a> Walk<'a> {
                 // A created container may wait for long, and one that shares its pid namespace and has CAP_SYS_PTRACE can
                 // look at what is open here.
                 self.close_all_but(self.header.start)?;
-                drop(ask(self.channel.as_fd(), Point::Ready).during("the runtime is gone")?);
+                pause(self.channel.as_fd(), Point::Ready).during("the runtime is gone")?;
+                self.is_tidy = self.header.start < 0;
             }
-            Step::Wait(point) => drop(ask(self.channel.as_fd(), point).during("the runtime is gone")?),
+            Step::Wait(point) => pause(self.channel.as_fd(), point).during("the runtime is gone")?,
             Step::SessionKeyring { name, label } => {
                 if let Some(label) = label {
                     self.proc_write(c"self/attr/keycreate", label.0, false)?;
@@ -164,7 +177,7 @@ impl<'a> Walk<'a> {
             Step::ReadonlyRoot => self.root()?.make_readonly()?,
             Step::Pivot { shared } => self.root()?.pivot(shared)?,
             Step::MoveRoot(path) => {
-                views::cover(self.proc(), path.0, &mut self.masks)?;
+                views::cover(self.proc.as_fd(), path.0, &mut self.masks)?;
                 self.root()?.move_over()?;
             }
             Step::Chroot => self.root()?.chroot()?,
@@ -206,12 +219,14 @@ impl<'a> Walk<'a> {
             Step::BoundingSet { keep } => process::keep_bounding(keep)?,
             Step::User { uid, gid, groups } => process::become_user(self.proc(), uid, gid, groups)?,
             Step::Capabilities(it) => process::set_capabilities(&it)?,
-            Step::Umask { mask } => drop(rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask))),
+            Step::Umask { mask } => drop(rustix::process::umask(Mode::from_raw_mode(mask))),
             Step::Chdir { path, again } => self.chdir(path.0, again)?,
             Step::FindProgram { candidates, .. } => self.program = Some(process::find_program(candidates)?),
             Step::AwaitStart => self.await_start(sys_process::borrow(self.header.start))?,
             Step::Exec { args, env, seccomp } => {
-                self.close_all_but(-1)?;
+                if !is_tidy {
+                    self.close_all_but(-1)?;
+                }
                 tell(self.channel.as_fd(), Message::Executing)?;
                 let program = self.program.ok_or(Errno::NOENT)?;
                 if let Some(flags) = seccomp {
@@ -270,8 +285,8 @@ impl<'a> Walk<'a> {
         process::proc_write(self.proc(), path, value.to_bytes(), unless_equal)
     }
 
-    fn proc(&self) -> BorrowedFd<'static> {
-        sys_process::borrow(self.header.proc)
+    fn proc(&self) -> BorrowedFd<'_> {
+        self.proc.as_fd()
     }
 
     /// As root first, then as the user: either may be the one who can (a directory of the user's on a file system that
@@ -302,7 +317,7 @@ impl<'a> Walk<'a> {
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
                 other => other?,
             };
-            if let Ok(Some(_)) = receive(starter.as_fd()) {
+            if let Ok(true) = is_told(starter.as_fd()) {
                 self.channel = starter;
                 return Ok(());
             }

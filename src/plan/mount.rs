@@ -260,7 +260,7 @@ pub fn bind_source<'a>(
     idmap: Option<&Idmap>,
     property: &str,
 ) -> Result<Source<'a>> {
-    let out_of_reach = ns.bare.is_some() || (ns.is_private(Kind::User) && rustix::process::geteuid().is_root());
+    let out_of_reach = ns.bare.is_some() || (ns.is_private(Kind::User) && crate::privilege::user().is_root());
     if !out_of_reach && idmap.is_none() {
         return Ok(Source::Path(b.text(path.as_os_str().as_encoded_bytes(), property)?));
     }

@@ -1,7 +1,7 @@
 //! process: who it is, what it may do, and what is executed. The order is the kernel's: what needs a right comes before
 //! the right goes.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use hilum_init::step::{self, Step};
 use hilum_sys::namespace::Kind;
@@ -326,7 +326,7 @@ fn environment(subject: &Subject<'_>) -> Result<Vec<String>> {
         return Err(Error::new(format!("process.env: {bad:?} is not NAME=VALUE")));
     }
     // Of several of one name the last counts, as with runc; a program may take the first (getenv(3) does).
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let named = given.iter().chain(subject.extra_env).rev().map(|entry| (entry.split('=').next(), entry));
     let mut env: Vec<_> = named.filter(|(name, _)| seen.insert(*name)).map(|(_, entry)| entry.clone()).collect();
     env.reverse();

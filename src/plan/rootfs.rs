@@ -1,9 +1,14 @@
 //! The root file system: its propagation, what is mounted in it, what is hidden, and how it becomes `/`.
 
+use std::ffi::OsString;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use hilum_init::step::{self, Attr, Bind, Source, Step, Str};
 use hilum_sys::namespace::Kind;
+use rustix::fs::{Mode, OFlags, readlink};
+use rustix::io::Errno;
 
 use super::namespace::Namespaces;
 use super::options;
@@ -170,14 +175,22 @@ pub fn locate(bundle: &Path, root: Option<&config::Root>) -> Result<PathBuf> {
         return Err(Error::new("root.path: holds a NUL byte"));
     }
     let path = bundle.join(&root.path);
-    let real = std::fs::canonicalize(&path).at("root.path: rootfs", &path);
-    let real = real.map_err(|e| e.hint("make it, or give the directory with the container's files"))?;
-    if !real.is_dir() {
-        return Err(Error::new(format!("root.path: rootfs {} is not a directory", real.display())).path(real));
-    }
+    let real = real_directory(&path).at("root.path: rootfs", &path).map_err(|error| match error.detail().errno {
+        Some(Errno::NOTDIR) => {
+            Error::new(format!("root.path: rootfs {} is not a directory", path.display())).path(&path)
+        }
+        _ => error.hint("make it, or give the directory with the container's files"),
+    })?;
     if real == Path::new("/") {
         return Err(Error::new("root.path: the host's root directory cannot be a container's")
             .hint("give a directory with the container's files"));
     }
     Ok(real)
+}
+
+/// Without symbolic links, as the kernel knows it: three system calls, where realpath(3) takes one for each part of the path.
+pub fn real_directory(path: &Path) -> rustix::io::Result<PathBuf> {
+    let directory = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let real = readlink(format!("/proc/self/fd/{}", directory.as_raw_fd()), Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(real.into_bytes())))
 }

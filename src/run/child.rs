@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hilum_init::Header;
 use hilum_init::step::{Point, Words};
+use hilum_sys::memory::SharedWord;
+use hilum_sys::process::close_all;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{pread, retry_on_intr};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::process::{
@@ -24,7 +25,7 @@ use crate::plan::{Plan, describe};
 pub struct Start<'s> {
     /// The sealed copy of the program itself.
     pub program: &'s OwnedFd,
-    pub cgroup: cgroup::Entry,
+    pub cgroup: &'s cgroup::Entry,
     /// Descriptors of the caller, behind the standard ones, that it keeps.
     pub preserve: u32,
     /// The listening socket at which `start` will knock.
@@ -34,7 +35,8 @@ pub struct Start<'s> {
 pub struct Child<'p> {
     plan: &'p Plan<'p>,
     channel: Channel,
-    progress: files::Progress,
+    /// The number of the step that it is at.
+    progress: SharedWord,
     /// For `--debug`: when it began, and was done with each step.
     clock: Option<OwnedFd>,
     /// The process that goes on: stage one until it has forked, and then its child.
@@ -47,26 +49,24 @@ pub struct Child<'p> {
 
 impl<'p> Child<'p> {
     pub fn start(plan: &'p Plan<'p>, start: Start<'_>) -> Result<Self> {
-        let progress = files::Progress::new()?;
         let clock = log::debugs().then(files::clock).transpose()?;
-        let proc = host_proc()?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).context("socketpair")?;
+        let (progress, progress_file) = files::progress()?;
         let knock = start.knock;
-        let lists = start.cgroup.lists;
+        let lists = &start.cgroup.lists;
         let numbers: Vec<u8> = lists.iter().flat_map(|fd| (fd.as_raw_fd() as u32).to_ne_bytes()).collect();
         let header = Header {
             channel: theirs.as_raw_fd(),
-            progress: progress.file.as_raw_fd(),
+            progress: progress_file.as_raw_fd(),
             clock: clock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-            proc: proc.as_raw_fd(),
             start: knock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             cgroups: Words(&numbers),
             preserve: start.preserve,
         };
         let message = files::plan(&header, &plan.steps)?;
 
-        let mut inherit = vec![theirs.as_raw_fd(), progress.file.as_raw_fd(), proc.as_raw_fd(), message.as_raw_fd()];
+        let mut inherit = vec![theirs.as_raw_fd(), progress_file.as_raw_fd(), message.as_raw_fd()];
         inherit.extend(3..3 + start.preserve as i32);
         inherit.extend(knock.iter().chain(&clock).map(AsRawFd::as_raw_fd));
         inherit.extend(lists.iter().chain(&plan.fds).map(AsRawFd::as_raw_fd));
@@ -81,8 +81,8 @@ impl<'p> Child<'p> {
         )
         .map_err(|errno| failure::spawn(errno, plan))?;
         timer.end(|| "clone, and execute the init program".into());
-        // The other end of the channel is dropped here and must be the child's alone: its end is how we learn of the
-        // child's.
+        // The other end of the channel must be the child's alone: its end is how we learn of the child's.
+        close_all([theirs, progress_file, message]);
         Ok(Self {
             plan,
             channel: Channel::new(ours),
@@ -182,7 +182,7 @@ impl<'p> Child<'p> {
 
     /// Waits for its end, and says what it was doing.
     pub fn ended_silently(&self) -> Error {
-        failure::silent(self.plan, self.progress.step(), wait(&self.pidfd))
+        failure::silent(self.plan, self.progress.get() as usize, wait(&self.pidfd))
     }
 
     /// The child of our child has us as its parent (CLONE_PARENT): its pid cannot be reused before we have waited for it.
@@ -205,9 +205,4 @@ impl<'p> Child<'p> {
 /// Waits for a child's end.
 pub fn wait(pidfd: &OwnedFd) -> Option<WaitIdStatus> {
     retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)).ok().flatten()
-}
-
-/// The host's own procfs, for what the child writes there.
-fn host_proc() -> Result<OwnedFd> {
-    open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at("open", "/proc")
 }

@@ -42,7 +42,7 @@ impl Exec<'_> {
         }
         let program = files::init_program()?;
         let cgroup = self.cgroup.entry()?;
-        let start = child::Start { program: &program, cgroup, preserve: self.preserve, knock: None };
+        let start = child::Start { program: &program, cgroup: &cgroup, preserve: self.preserve, knock: None };
         let mut child = Child::start(self.plan, start)?;
         match self.converse(&mut child) {
             Ok((process, terminal)) => Ok(Created::new(child, process, terminal, steps_after_ready(&self.plan.steps))),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use hilum_init::Header;
 use hilum_init::step::Step;
 use hilum_sys::memory::SharedWord;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
@@ -37,24 +37,11 @@ pub fn plan(header: &Header<'_>, steps: &[Step<'_>]) -> Result<OwnedFd> {
     sealed(memfd("hilum-plan", MemfdFlags::NOEXEC_SEAL)?, &message).context("write the plan")
 }
 
-/// One shared word, which the init program sets to the number of the step that it is at.
-pub struct Progress {
-    pub file: OwnedFd,
-    word: SharedWord,
-}
-
-impl Progress {
-    pub fn new() -> Result<Self> {
-        let file = memfd("hilum-progress", MemfdFlags::NOEXEC_SEAL)?;
-        ftruncate(&file, 4096).context("make the progress file")?;
-        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).context("seal the progress file")?;
-        let word = SharedWord::map(file.as_fd()).context("map the progress file")?;
-        Ok(Self { file, word })
-    }
-
-    pub fn step(&self) -> usize {
-        self.word.get() as usize
-    }
+/// One shared word, which the init program sets to the number of the step that it is at; and the file that it is in.
+pub fn progress() -> Result<(SharedWord, OwnedFd)> {
+    let file = memfd("hilum-progress", MemfdFlags::NOEXEC_SEAL)?;
+    let word = SharedWord::make(file.as_fd()).context("make the progress file")?;
+    Ok((word, file))
 }
 
 /// What the init program writes to it is read where it waits, and is of no weight.

@@ -12,7 +12,8 @@ use crate::plan::Plan;
 /// Starts it, has `take` do with its pid what it is there for once it is at the point, and ends it.
 pub fn hold<T>(plan: &Plan<'_>, point: Point, take: impl FnOnce(i32) -> Result<T>) -> Result<T> {
     let program = files::init_program()?;
-    let start = Start { program: &program, cgroup: cgroup::Entry::default(), preserve: 0, knock: None };
+    let nowhere = cgroup::Entry::default();
+    let start = Start { program: &program, cgroup: &nowhere, preserve: 0, knock: None };
     let mut child = Child::start(plan, start)?;
     let taken = child.next().and_then(|said| match said {
         Said::At(at) if at == point => take(child.pid()),

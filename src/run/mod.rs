@@ -129,14 +129,15 @@ impl Creation<'_> {
         }
         let program = files::init_program()?;
         self.state.init = Some(InitProgram::of(&program)?);
+        let entry = self.cgroup.entry();
         let start = child::Start {
             program: &program,
-            cgroup: self.cgroup.entry()?,
+            cgroup: &entry,
             preserve: self.preserve,
             knock: if self.wait_for_start { Some(start::listen_in(self.container.path())?) } else { None },
         };
         let mut child = Child::start(self.plan, start)?;
-        match self.accompany(&mut child) {
+        match self.accompany(&mut child, &entry) {
             Ok((process, terminal, went_ahead)) => {
                 let steps = self.state.steps_after_start.clone();
                 let net_devices = self.net_devices.take();
@@ -150,15 +151,15 @@ impl Creation<'_> {
     }
 
     /// The child works beside us from here on.
-    fn accompany(&mut self, child: &mut Child<'_>) -> Result<(Identity, Option<OwnedFd>, bool)> {
+    fn accompany(&mut self, child: &mut Child<'_>, entry: &cgroup::Entry) -> Result<(Identity, Option<OwnedFd>, bool)> {
         if !self.plan.stage_one {
             self.record(child.pid())?;
         }
         if self.systemd.is_none() {
-            self.cgroup.install_device_filter()?;
+            self.cgroup.install_device_filter(entry)?;
         }
         let ahead = self.answer_ahead(child)?;
-        let (process, terminal) = self.converse(child, &ahead)?;
+        let (process, terminal) = self.converse(child, entry, &ahead)?;
         Ok((process, terminal, ahead.ready))
     }
 
@@ -189,7 +190,12 @@ impl Creation<'_> {
         self.container.save_document(self.document)
     }
 
-    fn converse(&mut self, child: &mut Child<'_>, ahead: &Ahead) -> Result<(Identity, Option<OwnedFd>)> {
+    fn converse(
+        &mut self,
+        child: &mut Child<'_>,
+        entry: &cgroup::Entry,
+        ahead: &Ahead,
+    ) -> Result<(Identity, Option<OwnedFd>)> {
         let mut terminal = None;
         // Compiled while the child mounts, unless it waits for something else first.
         let waits = self.plan.id_maps.is_some() || self.systemd.is_some() || ahead.seccomp;
@@ -199,7 +205,7 @@ impl Creation<'_> {
                 Said::At(Point::Cgroup) => {
                     self.start_unit(child.pid())?;
                     child.channel().go()?;
-                    self.cgroup.install_device_filter()?;
+                    self.cgroup.install_device_filter(entry)?;
                     if self.plan.id_maps.is_none() {
                         seccomp = compile(self.seccomp)?;
                     }

@@ -23,7 +23,8 @@ impl Sandbox<'_> {
     /// `ready` is called with the pid of the process that is in all the namespaces, which waits until it returns.
     pub fn make(mut self, ready: impl FnOnce(&Cgroup, Option<&mut Manager>, i32) -> Result<()>) -> Result<()> {
         let program = files::init_program()?;
-        let start = Start { program: &program, cgroup: self.cgroup.entry()?, preserve: 0, knock: None };
+        let entry = self.cgroup.entry();
+        let start = Start { program: &program, cgroup: &entry, preserve: 0, knock: None };
         let mut child = Child::start(self.plan, start)?;
         self.accompany(&mut child, ready).inspect_err(|_| child.kill())
     }

@@ -22,7 +22,7 @@ pub use written::Written;
 pub struct Document {
     pub spec: Spec,
     pub text: Vec<u8>,
-    /// When somebody last decided what is in it.
+    /// When somebody last decided what is in it, if it has paths of namespaces.
     pub written: Option<Written>,
 }
 
@@ -40,7 +40,10 @@ pub fn load(bundle: &Path) -> Result<Document> {
     let text = limits::read(&file, &path, LARGEST)?;
     let spec: Spec = parse(&text).map_err(|e| e.context(path.display().to_string()).path(&path))?;
     check_version(&spec.oci_version).and_then(|()| limits::check_entries(&spec)).map_err(|e| e.path(&path))?;
-    Ok(Document { spec, text, written: Written::of(&file) })
+    // Which matters to what it says of other processes.
+    let joins = spec.linux.namespaces.iter().any(|namespace| !namespace.path.is_empty());
+    let written = if joins { Written::of(&file) } else { None };
+    Ok(Document { spec, text, written })
 }
 
 /// A document of its own, `-` for the standard input: a process for `exec`, resources for `update`.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use super::locked::{Access, Locked, load, write_aside};
+use super::locked::{Access, Locked, is_there, load, write_aside};
 use super::{PodOf, State};
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::{self, config::Spec};
@@ -21,6 +21,9 @@ const NOTIFY: &str = "notify";
 /// Makes the root directory. Only the runtime's user may list it. Others can get through: a container in a user namespace is
 /// another user, and has its `notify` bound from there.
 pub fn prepare_root(root: &Path) -> Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(root);
     made.at("create the state directory", root).map_err(Error::on_disk)
 }
@@ -110,7 +113,7 @@ impl Container {
 
 /// To be asked early; it is `Container::create` that takes an id.
 pub fn refuse_taken(root: &Path, id: &str) -> Result<()> {
-    match root.join(id).join(FILE).exists() {
+    match is_there(&root.join(id).join(FILE)) {
         true => Err(taken(&root.join(id))),
         false => Ok(()),
     }

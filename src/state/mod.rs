@@ -17,6 +17,7 @@ pub use dir::{
     refuse_taken,
 };
 pub use locked::{Access, Locked, entries, load, write_aside};
+
 pub use namespaces::Namespaces;
 pub use pod::PodOf;
 use process::is_named_init;

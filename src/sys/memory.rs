@@ -41,11 +41,23 @@ impl SharedWord {
         if !sealed || rustix::fs::fstat(file)?.st_size < 4 {
             return Err(crate::Errno::PERM);
         }
+        Self::map_shared(file)
+    }
+
+    fn map_shared(file: BorrowedFd<'_>) -> Result<Self> {
         let (prot, flags) = ((PROT_READ | PROT_WRITE) as usize, MAP_SHARED as usize);
         // SAFETY: a new mapping at an address of the kernel's choice; never unmapped.
         let at = unsafe { syscall(__NR_mmap, [0, 4, prot, flags, file.as_raw_fd() as usize, 0])? };
         // SAFETY: page-aligned, zero-initialised memory that the seal keeps there; every access is atomic.
         Ok(Self(unsafe { AtomicU32::from_ptr(at as *mut u32) }))
+    }
+
+    /// The same of a new memfd, which becomes such a file.
+    pub fn make(file: BorrowedFd<'_>) -> Result<Self> {
+        use rustix::fs::{SealFlags, fcntl_add_seals, ftruncate};
+        ftruncate(file, 4096)?;
+        fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW)?;
+        Self::map_shared(file)
     }
 
     /// A word in a page that a forked child shares, zero at first.

@@ -8,7 +8,7 @@ use linux_raw_sys::general::{
     F_SETFD, FD_CLOEXEC,
 };
 pub use linux_raw_sys::general::{SIGCHLD, SIGPIPE};
-use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::Result;
 use crate::raw::syscall;
@@ -132,8 +132,29 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd> {
     }
     // SAFETY: no pointers.
     unsafe { syscall(__NR_fcntl, [fd as usize, F_SETFD as usize, FD_CLOEXEC as usize, 0, 0, 0])? };
-    // SAFETY: the descriptor is open, and the message gives each number to one owner.
+    take(fd)
+}
+
+/// The same of one that is closed before anything is executed.
+pub fn take(fd: RawFd) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(crate::Errno::BADF);
+    }
+    // SAFETY: it was inherited for this, and the message gives each number to one owner. One that is not open makes each
+    // call that it is used for fail with EBADF.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes what a step has opened. Numbers that follow each other, as those of descriptors that were opened one after another do,
+/// take one system call: a tenth of those of a creation are saved.
+pub fn close_all<const N: usize>(fds: [OwnedFd; N]) {
+    let mut numbers = fds.map(|fd| fd.into_raw_fd() as u32);
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+        if let [first, .., last] | [first @ last] = run {
+            let _ = close_range(*first, *last);
+        }
+    }
 }
 
 /// A descriptor of the caller that stays open for the life of this process. One that is not open makes the call that it

@@ -7,9 +7,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use crate::Result;
 use crate::raw::syscall;
 
-/// Sets IFF_UP on the loopback interface of the calling process's network namespace (netdevice(7)).
+/// Sets IFF_UP on the loopback interface of the calling process's network namespace (netdevice(7)), which is new: of the flags that
+/// can be changed the interface has none yet.
 pub fn loopback_up() -> Result<()> {
-    const SIOCGIFFLAGS: usize = 0x8913;
     const SIOCSIFFLAGS: usize = 0x8914;
     const IFF_UP: u16 = 1;
     #[repr(C)]
@@ -20,12 +20,8 @@ pub fn loopback_up() -> Result<()> {
     }
     let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let fd = socket.as_fd().as_raw_fd() as usize;
-    let mut request = IfReq { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: 0, rest: [0; 22] };
-    // SAFETY: both requests read and write a `struct ifreq` of 40 bytes.
-    unsafe {
-        syscall(__NR_ioctl, [fd, SIOCGIFFLAGS, &raw mut request as usize, 0, 0, 0])?;
-        request.flags |= IFF_UP;
-        syscall(__NR_ioctl, [fd, SIOCSIFFLAGS, &raw mut request as usize, 0, 0, 0])?;
-    }
+    let mut request = IfReq { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: IFF_UP, rest: [0; 22] };
+    // SAFETY: the request reads a `struct ifreq` of 40 bytes.
+    unsafe { syscall(__NR_ioctl, [fd, SIOCSIFFLAGS, &raw mut request as usize, 0, 0, 0])? };
     Ok(())
 }

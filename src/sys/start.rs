@@ -1,11 +1,10 @@
 //! How the runtime itself starts: without what Rust's standard library does before `main` (it reads /proc/self/maps and
 //! sets up signal stacks: a tenth of a millisecond), but for the part that is needed.
 
-use linux_raw_sys::general::{__NR_fcntl, F_GETFD};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::process::{SIGCHLD, SIGPIPE, default_action, ignore};
-use crate::raw::syscall;
+use crate::process::{SIGCHLD, SIGPIPE, borrow, default_action, ignore};
 
 /// Defines the C library's `main`, which calls the function and exits with what it returns.
 #[macro_export]
@@ -23,9 +22,11 @@ macro_rules! main {
 /// waited for again, if the caller ignores SIGCHLD, which is inherited. A log that nobody reads any more is an error of
 /// write(2), and no end half-way.
 pub fn prepare() {
-    for fd in 0..3 {
-        // SAFETY: no pointers.
-        if unsafe { syscall(__NR_fcntl, [fd, F_GETFD as usize, 0, 0, 0, 0]) }.is_err() {
+    let mut streams = [0, 1, 2].map(|fd| PollFd::from_borrowed_fd(borrow(fd), PollFlags::empty()));
+    // Where RLIMIT_NOFILE allows none of them, nothing can be done about it.
+    let _ = poll(&mut streams, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    for stream in streams {
+        if stream.revents().contains(PollFlags::NVAL) {
             // The lowest free number is this one. It must stay open for good.
             let _ = open(c"/dev/null", OFlags::RDWR, Mode::empty()).map(core::mem::forget);
         }

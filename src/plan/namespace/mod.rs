@@ -126,7 +126,7 @@ impl Namespaces {
     }
 
     fn verify_owners(&self, conflicts: &mut Conflicts) {
-        let privileged = rustix::process::geteuid().is_root();
+        let privileged = crate::privilege::user().is_root();
         let user = self.join(Kind::User).map(|join| join.identity);
         for join in self.joins.iter().filter(|join| join.kind != Kind::User && !privileged) {
             // Root reaches what its own user namespace owns and what any of its descendants does: the ioctl that found

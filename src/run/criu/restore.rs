@@ -162,7 +162,8 @@ impl Restore<'_> {
                 self.container.save(self.state)?;
             }
         }
-        self.cgroup.install_device_filter()
+        let entry = self.cgroup.entry();
+        self.cgroup.install_device_filter(&entry)
     }
 
     /// The namespaces are made, and nothing is in them yet: what hooks wait for, such as those that set up a network.
