@@ -32,8 +32,16 @@ impl Cgroup {
         let deadline = Instant::now() + TIMEOUT;
         // In all hierarchies, also if one of them fails.
         let kill = || self.signal_all(Signal::KILL);
-        let results: Vec<Result<()>> = self.removable().map(|d| d.remove(deadline, &kill)).collect();
+        let results: Vec<Result<()>> = self.removable().map(|d| self.remove_one(d, deadline, &kill)).collect();
         results.into_iter().collect()
+    }
+
+    fn remove_one(&self, directory: &Directory, deadline: Instant, kill: &dyn Fn() -> Result<()>) -> Result<()> {
+        match directory.remove(deadline, kill)? {
+            // A unit's has been looked for already.
+            false if self.unit.is_none() => directory.refuse_out_of_sight(),
+            _ => Ok(()),
+        }
     }
 
     /// What cannot be seen cannot be killed or removed, and is not to be forgotten.
@@ -79,26 +87,25 @@ impl Directory {
             .hint("do this where it is, or mount it there"))
     }
 
-    /// `kill`: whoever is in the cgroup, whose directory this is.
-    fn remove(&self, deadline: Instant, kill: &dyn Fn() -> Result<()>) -> Result<()> {
+    /// `kill`: whoever is in the cgroup, whose directory this is. False: it was not there, or is not ours.
+    fn remove(&self, deadline: Instant, kill: &dyn Fn() -> Result<()>) -> Result<bool> {
         let (doubtful, late) = (Instant::now() + DOUBTFUL_TIMEOUT, Instant::now() + DYING);
         let mut pause = Duration::from_micros(100);
         loop {
             // Where it is not known to be ours, what is below is not.
             let removed = if self.inode.is_some() { remove_tree(&self.path) } else { rmdir(&self.path) };
             let errno = match removed {
-                Ok(true) => return Ok(()),
-                Ok(false) => return self.refuse_out_of_sight(),
+                Ok(was_there) => return Ok(was_there),
                 Err(errno) => errno,
             };
             // On a read-only mount what is not there cannot be removed either.
             if errno == Errno::ROFS && !self.exists() {
-                return Ok(());
+                return Ok(false);
             }
             // Planned when the runtime was killed. If it was made, it empties by itself, as an init program without its
             // parent ends; if it does not, it is not ours.
             if self.inode.is_none() && (errno != Errno::BUSY || Instant::now() >= doubtful) {
-                return Ok(());
+                return Ok(false);
             }
             if errno != Errno::BUSY || Instant::now() >= deadline {
                 let pids = file::pids_below(&self.path).unwrap_or_default();

@@ -50,7 +50,7 @@ impl Root {
     }
 
     pub(crate) fn attach(tree: Fd) -> Result<Self> {
-        let tree = hilum_sys::process::adopt(tree)?;
+        let tree = keep(hilum_sys::process::take(tree)?.as_fd())?;
         move_mount(tree.as_fd(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         Ok(Self::of(tree))
     }

@@ -111,7 +111,8 @@ impl<'a> Walk<'a> {
             Step::EnterRoot { fd } => root::enter(sys_process::borrow(fd))?,
             Step::Unshare { kinds } => namespace::unshare(kinds)?,
             Step::UnshareMounts { from } => {
-                namespace::setns(sys_process::borrow(from), Kind::Mount.flag()).during("setns")?;
+                let from = sys_process::take(from)?;
+                namespace::setns(from.as_fd(), Kind::Mount.flag()).during("setns")?;
                 namespace::unshare(Kind::Mount.flag()).during("unshare")?;
             }
             Step::BecomeRoot => process::become_root(self.proc())?,

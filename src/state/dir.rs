@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use super::locked::{Access, Locked, is_there, load, write_aside};
+use super::locked::{Access, Locked, exists, load, write_aside};
 use super::{PodOf, State};
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::{self, config::Spec};
@@ -113,7 +113,7 @@ impl Container {
 
 /// To be asked early; it is `Container::create` that takes an id.
 pub fn refuse_taken(root: &Path, id: &str) -> Result<()> {
-    match is_there(&root.join(id).join(FILE)) {
+    match exists(&root.join(id).join(FILE)) {
         true => Err(taken(&root.join(id))),
         false => Ok(()),
     }

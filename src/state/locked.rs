@@ -54,7 +54,7 @@ impl Locked {
             let made = Self::open(path.into(), Access::Exclusive).inspect_err(|_| drop(fs::remove_dir(path)))?;
             // In the moment before it was locked, another command may have taken it for a leftover.
             if let Some(made) = made {
-                return Ok((!is_there(&path.join(file))).then_some(made));
+                return Ok((!exists(&path.join(file))).then_some(made));
             }
         }
     }
@@ -171,19 +171,19 @@ impl Drop for Locked {
 }
 
 /// Path::exists() has two system calls where it is not, which is usual here.
-pub(super) fn is_there(path: &Path) -> bool {
+pub(super) fn exists(path: &Path) -> bool {
     rustix::fs::stat(path).is_ok()
 }
 
 /// False: it is in use, or something else is there.
 fn remove_leftover(path: &Path, file: &str) -> Result<bool> {
-    let Some(left) = (match is_there(&path.join(file)) {
+    let Some(left) = (match exists(&path.join(file)) {
         true => return Ok(false),
         false => Locked::unlocked(path.into())?,
     }) else {
         return Ok(fs::symlink_metadata(path).is_err());
     };
-    if !left.try_lock(Access::Exclusive)? || is_there(&path.join(file)) {
+    if !left.try_lock(Access::Exclusive)? || exists(&path.join(file)) {
         return Ok(false);
     }
     // Somebody else has removed it: what has the name by now is a new one, and whose lock this is not.

@@ -43,7 +43,7 @@ impl Bus {
     pub(super) fn places(&self) -> Vec<(Endpoint, bool)> {
         let mut places: Vec<_> = Endpoint::parse(&self.address).into_iter().map(|endpoint| (endpoint, true)).collect();
         // A bus that somebody named is the one that is meant.
-        if self.address == SYSTEM_BUS && rustix::process::geteuid().is_root() {
+        if self.address == SYSTEM_BUS && crate::privilege::user().is_root() {
             places.push((Endpoint::Path(SYSTEM_PRIVATE.into()), false));
         }
         places

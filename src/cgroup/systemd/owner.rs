@@ -17,7 +17,7 @@ pub fn session_owner() -> Option<u32> {
 
 /// Our uid as the host counts, for messages.
 pub fn host_uid() -> u32 {
-    let own = rustix::process::geteuid().as_raw();
+    let own = crate::privilege::user().as_raw();
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     outside(&map, own).unwrap_or(own)
 }
