@@ -45,6 +45,8 @@ pub mod dbus;
 #[doc(hidden)]
 pub mod fault;
 #[doc(hidden)]
+pub mod json;
+#[doc(hidden)]
 pub mod log;
 #[doc(hidden)]
 pub mod netlink;

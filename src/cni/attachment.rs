@@ -13,6 +13,7 @@ use super::network::{Version, is_id};
 use super::plugin::{self, Plugin};
 use super::{Network, cni_path};
 use crate::error::{Context, Error, Result};
+use crate::json;
 use crate::log;
 
 /// The usual plugins take some ten milliseconds; one that asks a server on the network may wait for it.
@@ -114,8 +115,7 @@ impl Attachment {
 
     /// What a plugin has printed.
     pub fn parse(&self, printed: &[u8]) -> Result<Value> {
-        let mut result: Map<String, Value> = serde_json::from_slice(printed)
-            .map_err(|e| Error::new(format!("its result is not what it has to be: {e}")))?;
+        let mut result: Map<String, Value> = json::parse(printed).context("its result is not what it has to be")?;
         // Old plugins leave it out, and the next one wants it.
         result.entry("cniVersion").or_insert_with(|| self.network.cni_version.to_string().into());
         let result = Value::Object(result);

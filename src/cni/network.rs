@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::plugin::Plugin;
 use super::{Attachment, plugin_dirs};
 use crate::error::{Context, Error, Result};
+use crate::json;
 
 /// A configuration larger than this was not meant to be one.
 const LARGEST: u64 = 16 << 20;
@@ -91,8 +92,7 @@ fn read(path: &Path) -> Result<(String, Map<String, Value>)> {
         return Err(Error::new("too large")).at("read", path);
     }
     let text = fs::read(path).at("read", path)?;
-    let config: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("parse", path)?;
+    let config: Map<String, Value> = json::parse(&text).at("parse", path)?;
     match config.get("name") {
         Some(Value::String(name)) => Ok((name.clone(), config)),
         _ => Err(Error::new("there is no name")).at("parse", path),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Context, Error, Result};
+use crate::json;
 use crate::log;
 use crate::program::{Program, how};
 
@@ -69,7 +70,7 @@ struct Complaint {
 }
 
 fn failure(status: ExitStatus, printed: &[u8], said: &str) -> Error {
-    match serde_json::from_slice(printed) {
+    match json::parse(printed) {
         Ok(Complaint { code, msg, details }) if !msg.is_empty() => {
             let details = if details.is_empty() { details } else { format!(": {details}") };
             Error::new(format!("{msg}{details}: code {code}"))

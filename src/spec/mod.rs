@@ -3,7 +3,6 @@
 pub mod amount;
 pub mod config;
 pub mod limits;
-mod place;
 mod written;
 
 use std::os::fd::AsFd as _;
@@ -14,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Context, Error, Result};
+use crate::json;
 use config::Spec;
 use limits::LARGEST;
 pub use written::Written;
@@ -56,13 +56,10 @@ pub fn load_part<T: DeserializeOwned>(path: &Path) -> Result<T> {
     parse(&text).map_err(|e| e.context(path.display().to_string()).path(path))
 }
 
-/// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
+/// What anybody may have written.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     limits::check_objects(text)?;
-    serde_json::from_slice(text).map_err(|e| match place::of(text, e.line(), e.column()).as_str() {
-        "" => Error::new(e.to_string()),
-        place => Error::new(format!("{place}: {e}")),
-    })
+    json::parse(text)
 }
 
 /// What is given replaces what is there; null leaves it.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Context, Error, Result};
+use crate::json;
 use crate::spec::limits;
 
 /// A state larger than this was not written by hilum.
@@ -202,7 +203,7 @@ pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
         other => other.at("read", file)?,
     };
     let text = limits::read(&opened, file, LARGEST)?;
-    serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", file).map(Some)
+    json::parse(&text).at("read", file).map(Some)
 }
 
 /// A file that appears whole, under its name, or not at all: a reader sees the old content or the new one.

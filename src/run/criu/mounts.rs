@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};
+use crate::json;
 use crate::plan::mount::clean;
 use crate::plan::rootfs::NOTIFY_INSIDE;
 use crate::spec::config::Spec;
@@ -223,7 +224,7 @@ pub fn load(images: &Path) -> Result<Vec<External>> {
     let path = images.join(FILE);
     let file = limits::open_file(&path).map_err(|e| e.hint("hilum checkpoint writes it"))?;
     let text = limits::read(&file, &path, LARGEST)?;
-    serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &path)
+    json::parse(&text).at("read", &path)
 }
 
 /// Where a restore takes things from.

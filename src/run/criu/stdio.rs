@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::mounts::{Mount, mount_of};
 use crate::error::{Context, Error, Result};
+use crate::json;
 use crate::spec::limits;
 
 /// As runc's images have them: an array of what the links in /proc/PID/fd say.
@@ -61,7 +62,7 @@ pub fn save(images: &Path, names: &[String]) -> Result<()> {
 pub fn load(images: &Path) -> Result<Vec<(i32, String)>> {
     let path = images.join(FILE);
     let text = limits::read(&limits::open_file(&path)?, &path, LARGEST)?;
-    let names: Vec<String> = serde_json::from_slice(&text).map_err(|e| Error::new(e.to_string())).at("read", &path)?;
+    let names: Vec<String> = json::parse(&text).at("read", &path)?;
     Ok(inherited(&names))
 }
 
