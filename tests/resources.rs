@@ -28,6 +28,33 @@ fn pause_freezes_every_process_and_resume_lets_them_go_on() {
     }
 }
 
+/// By /proc/PID/stat a process in v1 does not run freely, whatever it did when it was frozen: the status goes by that.
+#[test]
+fn whatever_the_first_process_does_it_is_seen_to_be_paused() {
+    let scripts = [
+        ("it computes", "while :; do :; done"),
+        ("it waits for a child", "sleep 1000; true"),
+        ("it sleeps", "exec sleep 1000"),
+        ("it is stopped", "kill -STOP $$"),
+    ];
+    for host in Host::all() {
+        for (what, script) in scripts {
+            let c = Container::sh(script).on(host).without_namespace("pid");
+            c.up();
+            if what == "it is stopped" {
+                eventually("it is", || read(&proc(c.pid(), "stat")).contains(") T "));
+            }
+            for _ in 0..10 {
+                c.call(&["pause", &c.id]).ok();
+                assert_eq!(c.status(), "paused", "{host:?}, {what}");
+                c.call(&["resume", &c.id]).ok();
+                assert_eq!(c.status(), "running", "{host:?}, {what}");
+            }
+            c.finish();
+        }
+    }
+}
+
 #[test]
 fn a_created_container_can_be_paused_and_starts_after_its_resumption() {
     let c = Container::sh("echo started; sleep 1000");

@@ -16,6 +16,7 @@ use super::create::refused;
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
 use crate::privilege;
+use crate::proc::Stat;
 
 /// Longer than any sane freeze takes, shorter than a caller's patience.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,6 +141,14 @@ impl Cgroup {
             Version::V2 => freezer.says("cgroup.events", |events| file::flag(events, "frozen") == Some(true)),
             Version::V1 => freezer.says("freezer.state", |state| state.trim() == "FROZEN"),
         })
+    }
+
+    /// Whether it stops this process, which is in it. In v1 most show that they run by themselves: a quarter of the time of `list`.
+    pub fn pauses(&self, process: &Stat) -> Result<bool> {
+        match self.freezer() {
+            Ok(freezer) if freezer.version == Version::V1 && !process.may_be_frozen() => Ok(false),
+            _ => self.paused(),
+        }
     }
 
     /// Lets processes die that were killed while they were frozen. In v2 they do by themselves. In v1 they have to be

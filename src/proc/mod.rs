@@ -3,6 +3,7 @@
 mod namespace;
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use namespace::{Namespace, kinds};
@@ -10,6 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, openat, statfs};
 use rustix::io::retry_on_intr;
+use rustix::system::uname;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::{Context, Error, Result};
@@ -80,6 +82,21 @@ impl Stat {
         let flags: u32 = fields.nth(4)?.parse().ok()?;
         let start_time = fields.nth(12)?.parse().ok()?;
         Some(Self { comm, state, parent, exiting: flags & PF_EXITING != 0, start_time })
+    }
+}
+
+impl Stat {
+    /// By a freezer of cgroup v1: since Linux 6.1 that is a state of its own (TASK_FROZEN), which is shown as one of uninterruptible
+    /// sleep. Before, any sleep may be one.
+    pub fn may_be_frozen(&self) -> bool {
+        static SHOWS: OnceLock<bool> = OnceLock::new();
+        let shows = *SHOWS.get_or_init(|| {
+            let release = uname();
+            let release = release.release().to_string_lossy();
+            let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|text| text.parse::<u32>().ok());
+            (numbers.next(), numbers.next()) >= (Some(6), Some(1))
+        });
+        !shows || self.state == b'D'
     }
 }
 

@@ -130,7 +130,7 @@ impl State {
             None => Some(false),
         };
         let Some(created) = created else { return Ok(Status::Stopped) };
-        Ok(match (created, self.cgroup.paused()?) {
+        Ok(match (created, self.cgroup.pauses(&stat)?) {
             (true, _) if !self.ready => Status::Creating,
             (_, true) => Status::Paused,
             (true, false) => Status::Created,
