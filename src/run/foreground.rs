@@ -41,7 +41,8 @@ pub fn hold(process: &Identity, pidfd: &OwnedFd, signals: &SignalFd, terminal: O
         if let Some(relay) = &mut relay {
             relay.carry(&events[2..])?;
         }
-        if !signalled.is_empty() {
+        // Behind its end, a signal is for nobody, and the one of the end is told by the descriptor.
+        if !signalled.is_empty() && ended.is_empty() {
             while let Some(signal) = signals.next().context("read a signal")? {
                 match signal {
                     // As a subreaper, this process inherits the container's orphans, too.
