@@ -8,7 +8,7 @@ use rustix::io::{Errno, Result};
 
 use crate::proc;
 
-/// A file of one piece, as all are but lists of processes.
+/// A file of one piece, as all are but lists of processes and threads.
 pub(super) fn read(path: &Path) -> Result<String> {
     String::from_utf8(proc::read_piece(CWD, path)?).map_err(|_| Errno::ILSEQ)
 }
@@ -74,7 +74,7 @@ pub(super) fn pids_below(top: &Path) -> Result<Vec<i32>> {
     for directory in tree(top) {
         let text = match read_list(&directory.join("cgroup.procs")) {
             // A threaded cgroup has threads; their processes are listed by the domain above, if that is ours.
-            Err(Errno::OPNOTSUPP) if directory == top => read(&directory.join("cgroup.threads"))?,
+            Err(Errno::OPNOTSUPP) if directory == top => read_list(&directory.join("cgroup.threads"))?,
             Err(Errno::OPNOTSUPP) => continue,
             // Removed meanwhile.
             Err(Errno::NOENT | Errno::NODEV) => continue,

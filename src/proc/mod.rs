@@ -83,9 +83,7 @@ impl Stat {
         let start_time = fields.nth(12)?.parse().ok()?;
         Some(Self { comm, state, parent, exiting: flags & PF_EXITING != 0, start_time })
     }
-}
 
-impl Stat {
     /// By a freezer of cgroup v1: since Linux 6.1 that is a state of its own (TASK_FROZEN), which is shown as one of uninterruptible
     /// sleep. Before, any sleep may be one.
     pub fn may_be_frozen(&self) -> bool {
