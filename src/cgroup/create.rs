@@ -15,9 +15,8 @@ use crate::privilege;
 impl Plan {
     /// Leaves out of `self.cgroup` the hierarchies that a rootless caller may not use and does not need.
     pub fn create(&mut self) -> Result<()> {
-        self.in_use().collect::<Result<()>>()?;
         if self.unit.is_some() {
-            return Ok(());
+            return self.in_use().collect();
         }
         let mut made = Made::default();
         let mut kept = Vec::new();
@@ -41,8 +40,11 @@ impl Plan {
 
     /// Of each directory that is there already, whether somebody else is in it.
     pub fn in_use(&self) -> impl Iterator<Item = Result<()>> {
-        let existing = self.cgroup.directories.iter().filter(|directory| directory.exists());
-        existing.map(|it| it.refuse_if_a_pods(self.pod.as_deref()).and_then(|()| it.refuse_if_used()))
+        self.cgroup.directories.iter().filter(|it| it.exists()).map(|it| self.refuse_if_used(it))
+    }
+
+    fn refuse_if_used(&self, existing: &Directory) -> Result<()> {
+        existing.refuse_if_a_pods(self.pod.as_deref()).and_then(|()| existing.refuse_if_used())
     }
 
     /// Says which pod it is for. By that a unit can be told from others of its name, should we be killed while systemd
@@ -73,9 +75,7 @@ impl Plan {
             return Err(systemd::misplaced(&unit.unit, pid, &directory.path));
         }
         // systemd has handed down those that it knows.
-        let mut none = Made::default();
-        self.enable_above(&directory, &mut none)?;
-        none.keep();
+        self.enable_above(&directory, &Made::default())?;
         resources::apply(&self.writes)
     }
 
@@ -136,18 +136,17 @@ impl Plan {
 
     fn make(&self, directory: &Directory, made: &mut Made) -> Result<()> {
         let path = &directory.path;
-        if !self.enable.is_empty() && directory.version == Version::V2 {
-            self.enable_above(directory, made)?;
-        }
-        let before = made.0.len();
         let mut is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
-        // Nobody is in it, but another state may name it, whose removal would then kill ours: a new one has another inode. A
-        // user may be allowed this one alone, and where there are others below, it stays.
-        if !is_new && !self.rootless && rustix::fs::rmdir(path).is_ok() {
-            is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
+        if !is_new {
+            self.refuse_if_used(directory)?;
+            // Nobody is in it, but another state may name it, whose removal would then kill ours: a new one has another inode.
+            // A user may be allowed this one alone, and where there are others below, it stays.
+            if !self.rootless && rustix::fs::rmdir(path).is_ok() {
+                is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
+            }
         }
-        // Meanwhile another command may have removed the one above, which was empty: the new one has no controllers yet.
-        if !self.enable.is_empty() && directory.version == Version::V2 && made.0.len() > before + 1 {
+        // As it is there, nobody can remove those above it any more.
+        if !self.enable.is_empty() && directory.version == Version::V2 {
             self.enable_above(directory, made)?;
         }
         if !is_new {
@@ -159,27 +158,22 @@ impl Plan {
             self.check_type(path)?;
         }
         if directory.is_v1_cpuset() {
-            self.fill_cpuset(directory)?;
+            self.fill_cpuset(directory, is_new)?;
         }
         Ok(())
     }
 
-    /// A v2 controller has files in a cgroup only if every cgroup above hands it down.
-    fn enable_above(&self, directory: &Directory, made: &mut Made) -> Result<()> {
+    /// A v2 controller has files in a cgroup only if every cgroup above hands it down, which may have been made for this one.
+    fn enable_above(&self, directory: &Directory, made: &Made) -> Result<()> {
         let below = directory.path.parent().and_then(|p| p.strip_prefix(&directory.mount).ok());
         let mut path = directory.mount.clone();
         let mut names = below.unwrap_or(Path::new("")).components();
         loop {
             let control = path.join("cgroup.subtree_control");
-            let enabled = match file::read(&control) {
-                // ENODEV: it was removed between the opening of the file and the reading.
-                Err(Errno::NOENT | Errno::NODEV) => {
-                    made.mkdir(&path, &directory.mount).at("mkdir", &path).map_err(refused)?;
-                    self.check_type(&path)?;
-                    String::new()
-                }
-                result => result.at("read", &control)?,
-            };
+            if made.0.contains(&path) {
+                self.check_type(&path)?;
+            }
+            let enabled = file::read(&control).at("read", &control)?;
             let is_off = |c: &&String| !enabled.split_whitespace().any(|e| e == c.as_str());
             let missing: Vec<String> = self.enable.iter().filter(is_off).map(|c| format!("+{c}")).collect();
             if !missing.is_empty() && file::write(&control, &missing.join(" ")).is_err() {
@@ -219,11 +213,19 @@ impl Plan {
     }
 
     /// No process can enter a v1 cpuset without processors and memory nodes, and a new one has none.
-    fn fill_cpuset(&self, directory: &Directory) -> Result<()> {
+    fn fill_cpuset(&self, directory: &Directory, is_new: bool) -> Result<()> {
+        let above = directory.path.parent().unwrap_or(&directory.mount);
         for name in ["cpuset.cpus", "cpuset.mems"] {
             let given = self.writes.iter().any(|w| w.directory == directory.path && w.file == name);
-            let start = if given { directory.path.parent().unwrap_or(&directory.mount) } else { &directory.path };
-            inherit(start, name, &directory.mount)?;
+            match given || is_new {
+                true => {
+                    let value = inherit(above, name, &directory.mount)?;
+                    if !given {
+                        fill(&directory.path.join(name), &value)?;
+                    }
+                }
+                false => _ = inherit(&directory.path, name, &directory.mount)?,
+            }
         }
         Ok(())
     }
@@ -236,11 +238,15 @@ pub(super) fn inherit(directory: &Path, name: &str, mount: &Path) -> Result<Stri
     match directory.parent() {
         Some(parent) if value.trim().is_empty() && directory != mount => {
             let value = inherit(parent, name, mount)?;
-            file::write(&path, value.trim()).at(&format!("write {:?} to", value.trim()), &path)?;
+            fill(&path, &value)?;
             Ok(value)
         }
         _ => Ok(value),
     }
+}
+
+fn fill(path: &Path, value: &str) -> Result<()> {
+    file::write(path, value.trim()).at(&format!("write {:?} to", value.trim()), path)
 }
 
 fn is_permission(error: &Error) -> bool {

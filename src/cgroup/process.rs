@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hilum_sys::process::close_all;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
@@ -30,6 +31,12 @@ pub struct Entry {
     pub v2: Option<OwnedFd>,
     /// Each v1 hierarchy's list, into which the process writes "0", itself.
     pub lists: Vec<OwnedFd>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        close_all(self.lists.drain(..));
+    }
 }
 
 impl Entry {

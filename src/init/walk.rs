@@ -119,9 +119,11 @@ impl<'a> Walk<'a> {
             Step::TimeOffsets { lines } => self.proc_write(c"self/timens_offsets", lines.0, false)?,
             Step::Fork { kinds } => return self.fork(kinds),
             Step::EnterCgroup => {
-                for fd in self.header.cgroups.iter() {
-                    process::write_all(sys_process::borrow(fd as i32), b"0")?;
+                let lists = self.header.cgroups.iter().map(|fd| fd as i32);
+                for fd in lists.clone() {
+                    process::write_all(sys_process::borrow(fd), b"0")?;
                 }
+                sys_process::close_all(lists.filter_map(|fd| sys_process::take(fd).ok()));
             }
             Step::NotDumpable => process::hide()?,
             Step::Wait(Point::Seccomp) => self.seccomp = Some(ask(self.channel.as_fd(), Point::Seccomp)?),

@@ -147,17 +147,28 @@ pub fn take(fd: RawFd) -> Result<OwnedFd> {
 
 /// Closes what a step has opened. Numbers that follow each other, as those of descriptors that were opened one after another do,
 /// take one system call: some twenty less for a `run`.
-pub fn close_all<const N: usize>(fds: [OwnedFd; N]) {
-    let mut numbers = fds.map(|fd| fd.into_raw_fd() as u32);
-    numbers.sort_unstable();
-    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
-        let ([first, .., last] | [first @ last]) = run else { continue };
-        // Forbidden by a filter, perhaps; and somebody may wait for their end.
-        if close_range(*first, *last).is_err() {
-            for number in run {
-                // SAFETY: owned by one of `fds`, and not closed yet.
-                drop(unsafe { OwnedFd::from_raw_fd(*number as i32) });
+pub fn close_all(fds: impl IntoIterator<Item = OwnedFd>) {
+    let mut run: Option<(u32, u32)> = None;
+    for number in fds.into_iter().map(|fd| fd.into_raw_fd() as u32) {
+        run = match run {
+            Some((first, last)) if number == last + 1 => Some((first, number)),
+            Some((first, last)) if number + 1 == first => Some((number, last)),
+            other => {
+                other.inspect(close_run);
+                Some((number, number))
             }
+        };
+    }
+    run.inspect(close_run);
+}
+
+/// Of the descriptors of `close_all`, some that follow each other.
+fn close_run(&(first, last): &(u32, u32)) {
+    // Forbidden by a filter, perhaps; and somebody may wait for their end.
+    if close_range(first, last).is_err() {
+        for number in first..=last {
+            // SAFETY: `close_all` owned it, and it is not closed yet.
+            drop(unsafe { OwnedFd::from_raw_fd(number as i32) });
         }
     }
 }
