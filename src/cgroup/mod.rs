@@ -19,6 +19,7 @@ pub mod systemd;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unread;
 pub mod update;
 mod v1;
 mod v2;
@@ -37,6 +38,7 @@ pub use process::Entry;
 pub use resources::{Missing, Write};
 pub use stats::Stats;
 pub use tree::Node;
+pub use unread::{Pauses, Unread};
 
 use crate::conflict::Conflicts;
 use crate::error::{Error, Result};

@@ -17,7 +17,6 @@ use super::create::refused;
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
 use crate::privilege;
-use crate::proc::Stat;
 
 /// Longer than any sane freeze takes, shorter than a caller's patience.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +101,7 @@ impl Cgroup {
         self.owned().find(|d| d.version == Version::V1 && d.controllers.iter().any(|c| c == controller))
     }
 
-    fn freezer(&self) -> Result<&Directory> {
+    pub(super) fn freezer(&self) -> Result<&Directory> {
         let none = || Error::new("cannot toggle freezer: cgroups not configured for container");
         self.v1("freezer").or_else(|| self.v2()).ok_or_else(none)
     }
@@ -148,14 +147,6 @@ impl Cgroup {
             Version::V2 => freezer.says("cgroup.events", |events| file::flag(events, "frozen") == Some(true)),
             Version::V1 => freezer.says("freezer.state", |state| state.trim() == "FROZEN"),
         })
-    }
-
-    /// Whether it stops this process, which is in it. In v1 most show that they run by themselves: a quarter of the time of `list`.
-    pub fn pauses(&self, process: &Stat) -> Result<bool> {
-        match self.freezer() {
-            Ok(freezer) if freezer.version == Version::V1 && !process.may_be_frozen() => Ok(false),
-            _ => self.paused(),
-        }
     }
 
     /// Lets processes die that were killed while they were frozen. In v2 they do by themselves. In v1 they have to be

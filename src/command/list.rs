@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::{Global, text};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::state::{Document, State, entries, glance};
+use crate::state::{Document, Glance, entries, glance};
 
 /// The fewest that are worth a thread, whose start costs as much as a few.
 const SHARE: usize = 64;
@@ -26,14 +26,14 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 /// What can be read, in the order of ids; the rest is told on stderr.
-pub fn states(root: &Path) -> Result<Vec<State>> {
+pub fn states(root: &Path) -> Result<Vec<Glance>> {
     each(root, Some)
 }
 
 /// What `form` makes of each container.
 fn rows<T: Send>(root: &Path, form: impl Fn(&Document<'_>) -> Result<T> + Sync) -> Result<Vec<T>> {
     let owners = Owners::read();
-    let row = |state: &State| {
+    let row = |state: &Glance| {
         let status = state.status()?;
         let mut row = state.document(status, state.pid(status));
         row.owner = owners.name(state.owner);
@@ -43,7 +43,7 @@ fn rows<T: Send>(root: &Path, form: impl Fn(&Document<'_>) -> Result<T> + Sync) 
 }
 
 /// One state at a time: of a thousand, none is kept.
-fn each<T: Send>(root: &Path, see: impl Fn(State) -> Option<T> + Sync) -> Result<Vec<T>> {
+fn each<T: Send>(root: &Path, see: impl Fn(Glance) -> Option<T> + Sync) -> Result<Vec<T>> {
     let look = |id: &String| match glance(&root.join(id)) {
         // None: taken a moment ago, or left by a command that was killed.
         Ok(state) => state.and_then(&see),

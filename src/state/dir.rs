@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use super::locked::{Access, Locked, exists, load, write_aside};
-use super::{PodOf, State};
+use super::{Glance, PodOf, State};
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::{self, config::Spec};
 
@@ -134,16 +134,16 @@ pub fn half_made(path: &Path) -> Error {
 
 /// Reads a state without waiting for a command that is at work on it.
 pub fn read(path: &Path) -> Result<Option<State>> {
-    let state = glance(path)?;
+    let state: Option<State> = load(&path.join(FILE))?;
     Ok(state.map(|mut state| {
         state.cgroup.forget_others();
         state
     }))
 }
 
-/// The same, for who looks at many and asks for no more of the cgroup than the status does, which sees for itself whether the
-/// freezer is another container's by now: on v1 one look for each, and not ten.
-pub fn glance(path: &Path) -> Result<Option<State>> {
+/// The same, without a look at each directory of the cgroup: the status sees for itself whether the freezer is another
+/// container's by now.
+pub fn glance(path: &Path) -> Result<Option<Glance>> {
     load(&path.join(FILE))
 }
 

@@ -23,7 +23,7 @@ pub use pod::PodOf;
 use process::is_named_init;
 pub use process::{Identity, InitProgram};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{self, Cgroup, Pauses};
 use crate::error::{Error, Result};
 use crate::resctrl::Groups;
 use crate::spec::config::Hook;
@@ -33,7 +33,7 @@ pub const OCI_VERSION: &str = "1.3.0";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub struct State<C = Cgroup> {
     pub oci_version: String,
     pub id: String,
     pub bundle: PathBuf,
@@ -48,7 +48,7 @@ pub struct State {
     pub ready: bool,
     /// The program that this process runs until `start` makes it execute the user's.
     pub init: Option<InitProgram>,
-    pub cgroup: Cgroup,
+    pub cgroup: C,
     /// Its place in resctrl, if it asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<Groups>,
@@ -65,6 +65,9 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodOf>,
 }
+
+/// For who looks at many and asks for no more of the cgroup than the status does.
+pub type Glance = State<cgroup::Unread>;
 
 /// The steps that are left when a container is created, by name, and the number of the first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -113,7 +116,7 @@ pub fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
     Ok(name)
 }
 
-impl State {
+impl<C: Pauses> State<C> {
     /// What is so now: asked of the kernel, never remembered.
     pub fn status(&self) -> Result<Status> {
         let Some(process) = &self.process else {
