@@ -280,6 +280,32 @@ fn a_destination_is_made_with_its_parents() {
     c.finish();
 }
 
+/// Directories for later mounts are made with a tmpfs; what is bound there may be a file, and a name may be too long for any.
+#[test]
+fn what_is_mounted_in_a_new_tmpfs_finds_its_place() {
+    let dir = |path: &str, option| json!({ "destination": path, "type": "tmpfs", "source": "x", "options": [option] });
+    let c = Container::sh("cd /t; stat -c '%n %F %a' * three/deep").set("root/readonly", json!(false));
+    volume(&c, "volume");
+    let file = bind(&format!("{}/volume/file", c.dir().display()), "/t/file", &["bind"]);
+    let all = [
+        dir("/t", "size=64k"),
+        dir("/t/one", "size=64k"),
+        dir("/t/three/deep", "size=64k"),
+        dir("/t/two", "mode=750"),
+        dir("/./t/two/", "mode=700"),
+        file,
+    ];
+    let c = all.iter().fold(c, |c, mount| c.push("mounts", mount.clone()));
+    let (file, one, two) = ("file regular file 644", "one directory 1777", "two directory 700");
+    let three = ["three directory 755", "three/deep directory 1777"];
+    assert_eq!(c.run().ok().lines(), [file, one, three[0], two, three[1]]);
+    c.finish();
+
+    let c = shows("", &[dir("/t", "size=64k"), dir(&format!("/t/{}", "x".repeat(256)), "mode=700")]);
+    c.run().fails("File name too long");
+    c.left_nothing();
+}
+
 #[test]
 fn a_readonly_bind_keeps_the_flags_of_its_source() {
     let c = shows("", &[bind("/dev/shm", "/mnt", &["rbind", "ro", "nosuid", "nodev"])]);

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use hilum_sys::mount::{MountAttr, clone_tree, mount_setattr};
 use hilum_sys::process::close_all;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, open};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, mkdirat, open};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, fsconfig_create,
@@ -15,7 +15,7 @@ use rustix::path::DecInt;
 
 use crate::copy_up::copy_up;
 use crate::fail::{During, Fail, Result};
-use crate::root::{Leaf, Root, keep};
+use crate::root::{Leaf, Root, is_directory, keep};
 use crate::step::{Attr, Bind, Mount, Source, Strs};
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
@@ -44,6 +44,10 @@ pub(crate) fn mount(root: &mut Root, it: &Mount<'_>) -> Result<()> {
     }
     if it.copy_up {
         copy_up(target.as_fd(), mount.as_fd())?;
+    }
+    for name in it.mount_points.iter() {
+        // What fails here fails again where it is needed, and is told as a fault of that mount.
+        let _ = mkdirat(mount.as_fd(), name, Mode::from_raw_mode(0o755));
     }
     attach(mount.as_fd(), target.as_fd())?;
     if later != 0 {
@@ -97,11 +101,10 @@ fn explained(fs: &OwnedFd, errno: Errno) -> Fail {
 /// A copy of what is mounted elsewhere, on the target.
 pub(crate) fn bind(root: &mut Root, it: &Bind<'_>) -> Result<()> {
     match it.source {
-        Source::Tree { fd, directory, .. } => drop(bind_tree(root, it, hilum_sys::process::borrow(fd), directory)?),
+        Source::Tree { fd, .. } => drop(bind_tree(root, it, hilum_sys::process::borrow(fd))?),
         Source::Path(path) => {
             let made = clone_tree(CWD, path.0, it.recursive).during("open the source")?;
-            let directory = FileType::from_raw_mode(fstat(&made)?.st_mode) == FileType::Directory;
-            let target = bind_tree(root, it, made.as_fd(), directory)?;
+            let target = bind_tree(root, it, made.as_fd())?;
             close_all([made, target]);
         }
     }
@@ -109,9 +112,8 @@ pub(crate) fn bind(root: &mut Root, it: &Bind<'_>) -> Result<()> {
 }
 
 /// The answer is the target.
-fn bind_tree(root: &mut Root, it: &Bind<'_>, tree: BorrowedFd<'_>, directory: bool) -> Result<OwnedFd> {
-    let leaf = if directory { Leaf::Directory } else { Leaf::File };
-    let target = root.find_or_make(it.target.0, leaf, it.no_symlinks)?;
+fn bind_tree(root: &mut Root, it: &Bind<'_>, tree: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let target = root.find_or_make(it.target.0, Leaf::Like(tree), it.no_symlinks)?;
     refuse_proc(target.as_fd(), it.target.0)?;
 
     let attr = mount_attr(it.attr);
@@ -120,9 +122,8 @@ fn bind_tree(root: &mut Root, it: &Bind<'_>, tree: BorrowedFd<'_>, directory: bo
         set_tree_attr(tree, it.recursive_attr)?;
     }
     if let Err(fail) = attach(tree, target.as_fd()) {
-        let on_directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
         // As mount(2) would have it, and as the clients know it; move_mount(2) says EINVAL.
-        return Err(match (directory, on_directory) {
+        return Err(match (is_directory(tree)?, is_directory(target.as_fd())?) {
             (true, false) => Fail::new(Errno::NOTDIR, "the source is a directory, the target is not"),
             (false, true) => Fail::new(Errno::NOTDIR, "the target is a directory, the source is not"),
             _ => fail,
@@ -301,7 +302,7 @@ impl Masks {
     }
 
     pub(crate) fn cover_at(&mut self, target: OwnedFd) -> Result<()> {
-        let directory = FileType::from_raw_mode(fstat(&target)?.st_mode) == FileType::Directory;
+        let directory = is_directory(target.as_fd())?;
         let cover = match (directory, &self.empty, &self.null) {
             (true, Some(empty), _) => clone_tree(empty.as_fd(), c"", false)?,
             // Attached first, cloned afterwards: before Linux 6.15 a detached mount cannot be cloned.

@@ -7,7 +7,8 @@ use core::ffi::CStr;
 use hilum_sys::mount::{MountAttr, clone_tree};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstatfs, mkdirat, mknodat, openat2, readlinkat_raw, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, mknodat, openat2, readlinkat_raw,
+    statat,
 };
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount};
@@ -30,10 +31,26 @@ pub(crate) struct Root {
     views: [Option<OwnedFd>; 2],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leaf {
+#[derive(Clone, Copy)]
+pub(crate) enum Leaf<'f> {
     Directory,
     File,
+    /// Which of these, this says: asked only where there is none yet.
+    Like(BorrowedFd<'f>),
+}
+
+impl Leaf<'_> {
+    fn is_directory(self) -> Result<bool> {
+        match self {
+            Leaf::Directory => Ok(true),
+            Leaf::File => Ok(false),
+            Leaf::Like(fd) => is_directory(fd),
+        }
+    }
+}
+
+pub(crate) fn is_directory(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Directory)
 }
 
 impl Root {
@@ -104,7 +121,7 @@ impl Root {
 
     /// Opens `path`, and makes what is missing of it. A dangling link is followed, inside the root, as the kernel would
     /// if its target were there.
-    pub(crate) fn find_or_make(&self, path: &CStr, leaf: Leaf, no_symlinks: bool) -> Result<OwnedFd> {
+    pub(crate) fn find_or_make(&self, path: &CStr, leaf: Leaf<'_>, no_symlinks: bool) -> Result<OwnedFd> {
         match self.find(path, OFlags::PATH, no_symlinks) {
             Err(Errno::NOENT) => {}
             Err(Errno::LOOP) if no_symlinks => {
@@ -123,17 +140,15 @@ impl Root {
     }
 
     /// One pass over the components. At a dangling link, puts its target in its place for the next pass.
-    fn make(&self, path: &mut PathBuf, leaf: Leaf, no_symlinks: bool) -> Result<Made> {
+    fn make(&self, path: &mut PathBuf, leaf: Leaf<'_>, no_symlinks: bool) -> Result<Made> {
         let (mut parent, mut end) = self.deepest(path, no_symlinks)?;
         while let Some((start, stop)) = path.component(end) {
             end = stop;
             let last = path.component(stop).is_none();
             let name = path.name(start, stop)?;
-            let made = match leaf {
-                Leaf::File if last => {
-                    mknodat(parent.as_fd(), name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
-                }
-                _ => mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o755)),
+            let made = match !last || leaf.is_directory()? {
+                true => mkdirat(parent.as_fd(), name, Mode::from_raw_mode(0o755)),
+                false => mknodat(parent.as_fd(), name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0),
             };
             match made {
                 Ok(()) => {}

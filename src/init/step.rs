@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Str<'a>(pub &'a CStr);
 
 /// Several NUL-ended strings, one behind the other.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strs<'a>(#[serde(borrow)] &'a [u8]);
 
 /// The number of an inherited file descriptor.
@@ -48,7 +48,7 @@ pub enum Step<'a> {
     Fork {
         kinds: u32,
     },
-    /// Writes `0`, the writer itself, to each of the header's `cgroups`.
+    /// Writes `0`, the writer itself, to each of the header's `cgroups`, and closes them.
     EnterCgroup,
     /// PR_SET_DUMPABLE 0: nobody in a joined namespace may look into this process until it has executed (CVE-2016-9962).
     NotDumpable,
@@ -209,8 +209,7 @@ pub enum Step<'a> {
     },
     /// Waits at the listening socket for `start`; the connection replaces the channel to the parent.
     AwaitStart,
-    /// With the flags of a seccomp filter that is to be installed at the very last, so that it need not allow anything
-    /// but the execution.
+    /// With the flags of a seccomp filter to be installed at the very last: it need allow nothing but the execution.
     Exec {
         args: Strs<'a>,
         env: Strs<'a>,
@@ -238,6 +237,8 @@ pub struct Mount<'a> {
     pub target: Str<'a>,
     /// It begins with a copy of what is at the target (tmpcopyup).
     pub copy_up: bool,
+    /// Directories that it begins with: later mounts go there. While it is at hand, one is a system call, and later four.
+    pub mount_points: Strs<'a>,
     /// proc, sysfs, cgroup and all of /dev: no symbolic link may lead there (CVE-2019-19921, CVE-2023-27561).
     pub no_symlinks: bool,
 }
@@ -269,7 +270,6 @@ pub enum Source<'a> {
     Tree {
         fd: Fd,
         path: Str<'a>,
-        directory: bool,
         /// Its ids are mapped already: those of the whole tree, or of the topmost mount.
         idmap: Option<bool>,
     },

@@ -62,7 +62,7 @@ pub fn plan(arena: &Bump, root: OwnedFd, null: OwnedFd) -> Result<Plan<'_>> {
     b.push(Step::AttachRoot { fd, path });
     let (fd, path) = (b.pass(null), b.text(NULL, NULL)?);
     b.push(Step::Bind(Bind {
-        source: Source::Tree { fd, path, directory: false, idmap: None },
+        source: Source::Tree { fd, path, idmap: None },
         recursive: false,
         target: path,
         attr: Attr::default(),

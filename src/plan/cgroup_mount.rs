@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hilum_init::step::{Attr, Bind, Mount, Source, Step};
+use hilum_init::step::{Attr, Bind, Mount, Source, Step, Strs};
 use hilum_sys::namespace::Kind;
 
 use super::mount::clean;
@@ -53,6 +53,7 @@ pub fn plan<'a>(
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
         copy_up: false,
+        mount_points: b.texts(&cgroup.directories.iter().map(name).collect::<Vec<_>>(), PROPERTY)?,
         no_symlinks: true,
     });
     b.push(step);
@@ -123,6 +124,7 @@ fn hierarchy<'a>(
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
         copy_up: false,
+        mount_points: Strs::default(),
         no_symlinks: true,
     }))
 }
@@ -153,6 +155,7 @@ fn unified<'a>(
         propagation: options.propagation,
         target: b.text(target, PROPERTY)?,
         copy_up: false,
+        mount_points: Strs::default(),
         no_symlinks: true,
     }))
 }

@@ -153,10 +153,28 @@ pub fn plan<'a>(
         propagation: options.propagation,
         target: to,
         copy_up: options.copy_up,
+        mount_points: mount_points(b, req, index, &options)?,
         no_symlinks: matches!(mount.kind.as_str(), "proc" | "sysfs") || target == "/dev",
     });
     b.push(step);
     Ok(())
+}
+
+/// The directories of a new tmpfs for what is mounted in it afterwards: in /dev, three.
+fn mount_points<'a>(b: &Builder<'a>, req: &Request<'_>, index: usize, options: &Options) -> Result<Strs<'a>> {
+    let mut rest = req.spec.mounts.iter().skip(index);
+    let Some(this) = rest.next().filter(|it| it.kind == "tmpfs") else { return Ok(Strs::default()) };
+    if options.copy_up || options.attr.set & options::RDONLY != 0 {
+        return Ok(Strs::default());
+    }
+    let above = format!("{}/", clean(&this.destination));
+    let has = |it: &config::Mount, name| it.options.iter().any(|option| option.starts_with(name));
+    // A tmpfs would take over the mode of what it finds (`keep_mode` of the init).
+    let is_free =
+        |it: &&config::Mount| !it.is_bind() && !has(it, "remount") && (it.kind != "tmpfs" || has(it, "mode="));
+    let targets: Vec<_> = rest.filter(is_free).map(|it| clean(&it.destination)).collect();
+    let names = targets.iter().filter_map(|it| it.strip_prefix(&above)).filter(|name| !name.contains(['/', '\0']));
+    b.texts(&names.collect::<Vec<_>>(), "mounts")
 }
 
 /// The flags for all mounts of a tree (rro, rnosuid, …), once it is there.
@@ -169,7 +187,7 @@ fn of_tree<'a>(target: Str<'a>, options: &Options) -> Option<Step<'a>> {
 fn shared_memory(b: &mut Builder<'_>, shm: &OwnedFd, property: &dyn Fn(&str) -> String) -> Result<()> {
     let fd = b.pass(shm.try_clone().context("duplicate the descriptor of /dev/shm")?);
     let step = Step::Bind(Bind {
-        source: Source::Tree { fd, path: b.text("the shared /dev/shm", SHM)?, directory: true, idmap: None },
+        source: Source::Tree { fd, path: b.text("the shared /dev/shm", SHM)?, idmap: None },
         recursive: false,
         target: b.text(SHM, &property("destination"))?,
         attr: Attr::default(),
@@ -264,14 +282,12 @@ pub fn bind_source<'a>(
     if !out_of_reach && idmap.is_none() {
         return Ok(Source::Path(b.text(path.as_os_str().as_encoded_bytes(), property)?));
     }
-    let directory = rustix::fs::FileType::from_raw_mode(rustix::fs::stat(path).at(property, path)?.st_mode)
-        == rustix::fs::FileType::Directory;
     let text = b.text(path.as_os_str().as_encoded_bytes(), property)?;
     let tree = take_along(text, recursive, property)?;
     if let Some(idmap) = idmap {
         idmap.apply(tree.as_fd(), path, property)?;
     }
-    Ok(Source::Tree { fd: b.pass(tree), path: text, directory, idmap: idmap.map(|idmap| idmap.recursive) })
+    Ok(Source::Tree { fd: b.pass(tree), path: text, idmap: idmap.map(|idmap| idmap.recursive) })
 }
 
 /// A detached copy of what is mounted there.
