@@ -10,13 +10,14 @@
  *   list DIR…                the state of all
  *
  * The layout of cgroups is the host's: version 2 alone, or the hierarchies of version 1 below /sys/fs/cgroup.
- * Left out: the device program (v2), device rules and masks that only exist elsewhere.
+ * Left out: masks that only exist elsewhere.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
@@ -126,6 +127,94 @@ static void make_cgroups(const char *cgroup)
             }
         }
     }
+}
+
+/* What every container may use. */
+static const struct {
+    char kind;
+    int major, minor; /* -1: any */
+    unsigned access;  /* 1 mknod, 2 read, 4 write */
+} rules[] = {
+    { 'c', -1, -1, 1 }, { 'b', -1, -1, 1 }, { 'c', 1, 3, 7 }, { 'c', 1, 8, 7 },    { 'c', 1, 7, 7 },
+    { 'c', 5, 0, 7 },   { 'c', 1, 5, 7 },   { 'c', 1, 9, 7 }, { 'c', 136, -1, 7 }, { 'c', 5, 2, 7 },
+};
+#define RULES (sizeof rules / sizeof *rules)
+
+/* Version 1: a line each. */
+static void write_device_rules(const char *cgroup)
+{
+    char path[1024], line[64], major[16], minor[16];
+    for (int n = 0; n < count; n++) {
+        if (strcmp(hierarchies[n].name, "devices"))
+            continue;
+        in_hierarchy(path, n, cgroup, "devices.deny");
+        write_file(path, "a");
+        in_hierarchy(path, n, cgroup, "devices.allow");
+        int fd = CHECK(open(path, O_WRONLY | O_CLOEXEC));
+        for (size_t i = 0; i < RULES; i++) {
+            snprintf(major, sizeof major, rules[i].major < 0 ? "*" : "%d", rules[i].major);
+            snprintf(minor, sizeof minor, rules[i].minor < 0 ? "*" : "%d", rules[i].minor);
+            const char *access = rules[i].access == 1 ? "m" : "rwm";
+            CHECK(write(fd, line, snprintf(line, sizeof line, "%c %s:%s %s", rules[i].kind, major, minor, access)));
+        }
+        close(fd);
+    }
+}
+
+/* Version 2: a program. */
+static void attach_device_program(int cgroup)
+{
+    enum { RESULT, CONTEXT, KIND, UNDECIDED, MAJOR, MINOR, SCRATCH };
+    struct bpf_insn program[8 + RULES * 12];
+    int length = 0;
+#define ADD(...) (program[length] = (struct bpf_insn){ __VA_ARGS__ }, length++)
+#define IMMEDIATE(op, reg, value) ADD(.code = BPF_ALU | (op) | BPF_K, .dst_reg = (reg), .imm = (int)(value))
+#define REGISTER(op, reg, other) ADD(.code = BPF_ALU | (op) | BPF_X, .dst_reg = (reg), .src_reg = (other))
+#define LOAD(reg, at) ADD(.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = (reg), .src_reg = CONTEXT, .off = (at))
+#define UNLESS_ZERO(reg, end) ADD(.code = BPF_JMP32 | BPF_JNE | BPF_K, .dst_reg = (reg), .off = (end) - length - 1)
+#define ANSWER(value) (IMMEDIATE(BPF_MOV, RESULT, value), ADD(.code = BPF_JMP | BPF_EXIT))
+    LOAD(KIND, 0);
+    REGISTER(BPF_MOV, UNDECIDED, KIND);
+    IMMEDIATE(BPF_AND, KIND, 0xffff);
+    IMMEDIATE(BPF_RSH, UNDECIDED, 16);
+    LOAD(MAJOR, 4);
+    LOAD(MINOR, 8);
+    for (int i = RULES - 1; i >= 0; i--) {
+        const int numbers[] = { rules[i].major, rules[i].minor };
+        int end = length + 2 + 3 * ((numbers[0] >= 0) + (numbers[1] >= 0)) + 5;
+        REGISTER(BPF_MOV, RESULT, KIND);
+        IMMEDIATE(BPF_XOR, RESULT, rules[i].kind == 'c' ? BPF_DEVCG_DEV_CHAR : BPF_DEVCG_DEV_BLOCK);
+        for (int n = 0; n < 2; n++) {
+            if (numbers[n] < 0)
+                continue;
+            REGISTER(BPF_MOV, SCRATCH, MAJOR + n);
+            IMMEDIATE(BPF_XOR, SCRATCH, numbers[n]);
+            REGISTER(BPF_OR, RESULT, SCRATCH);
+        }
+        UNLESS_ZERO(RESULT, end);
+        IMMEDIATE(BPF_AND, UNDECIDED, ~rules[i].access);
+        UNLESS_ZERO(UNDECIDED, end);
+        ANSWER(1);
+    }
+    ANSWER(0);
+    union bpf_attr load = {
+        .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+        .insn_cnt = length,
+        .insns = (uintptr_t)program,
+        .license = (uintptr_t) "Apache-2.0",
+    };
+    int loaded;
+    do
+        loaded = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+    while (loaded < 0 && errno == EAGAIN); /* a signal interrupts the verifier */
+    union bpf_attr attach = {
+        .target_fd = cgroup,
+        .attach_bpf_fd = CHECK(loaded),
+        .attach_type = BPF_CGROUP_DEVICE,
+        .attach_flags = BPF_F_ALLOW_MULTI,
+    };
+    CHECK(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach));
+    close(loaded);
 }
 
 static void enter_cgroups(const char *cgroup)
@@ -313,7 +402,10 @@ static pid_t clone_container(const char *cgroup)
         args.cgroup = CHECK(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
         args.flags |= CLONE_INTO_CGROUP;
     }
-    return CHECK(syscall(SYS_clone3, &args, sizeof args));
+    pid_t pid = CHECK(syscall(SYS_clone3, &args, sizeof args));
+    if (pid && !count) /* beside what the child does */
+        attach_device_program(args.cgroup);
+    return pid;
 }
 
 static int wait_for(pid_t pid)
@@ -332,6 +424,7 @@ static int run(const char *rootfs)
 
     snprintf(cgroup, sizeof cgroup, "/floor-%d", getpid());
     make_cgroups(cgroup);
+    write_device_rules(cgroup);
     pid_t pid = clone_container(cgroup);
     if (pid == 0) {
         confine(rootfs, cgroup);
@@ -376,6 +469,7 @@ static int create(const char *dir, const char *rootfs, char *const *argv)
     done = CHECK(open(path, O_RDWR | O_CLOEXEC));
     CHECK(pipe2(ready, O_CLOEXEC));
     make_cgroups(cgroup);
+    write_device_rules(cgroup);
     pid_t pid = clone_container(cgroup);
     if (pid == 0) {
         confine(rootfs, cgroup);
