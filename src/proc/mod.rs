@@ -84,6 +84,11 @@ impl Stat {
         Some(Self { comm, state, parent, exiting: flags & PF_EXITING != 0, start_time })
     }
 
+    /// A zombie only waits for its parent.
+    pub fn runs(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X')
+    }
+
     /// By a freezer of cgroup v1: since Linux 6.1 that is a state of its own (TASK_FROZEN), which is shown as one of uninterruptible
     /// sleep. Before, any sleep may be one.
     pub fn may_be_frozen(&self) -> bool {

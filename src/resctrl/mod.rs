@@ -284,7 +284,7 @@ fn make(path: &Path) -> Result<bool> {
 /// Whether it runs no more.
 fn has_ended(task: &str) -> bool {
     match proc::read(format!("/proc/{task}/stat")) {
-        Ok(text) => Stat::parse(&text).is_none_or(|stat| matches!(stat.state, b'Z' | b'X')),
+        Ok(text) => Stat::parse(&text).is_none_or(|stat| !stat.runs()),
         Err(errno) => matches!(errno, Errno::NOENT | Errno::SRCH),
     }
 }

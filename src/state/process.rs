@@ -40,7 +40,7 @@ impl Identity {
 
     /// `None`: it has ended. So has a zombie: it runs no more, and only waits for its parent.
     pub fn alive(&self) -> Result<Option<Stat>> {
-        Ok(self.stat()?.filter(|stat| !matches!(stat.state, b'Z' | b'X')))
+        Ok(self.stat()?.filter(Stat::runs))
     }
 
     fn stat(&self) -> Result<Option<Stat>> {
@@ -58,18 +58,21 @@ impl Identity {
 
     /// A descriptor that keeps meaning this process; `None` if it has ended.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
-        let Some(pidfd) = self.open_unreaped()? else { return Ok(None) };
-        Ok(self.is_alive()?.then_some(pidfd))
+        Ok(self.opened()?.and_then(|(pidfd, stat)| stat.runs().then_some(pidfd)))
     }
 
     /// The same, also of a zombie, which its parent can wait for.
     pub fn open_unreaped(&self) -> Result<Option<OwnedFd>> {
+        Ok(self.opened()?.map(|(pidfd, _)| pidfd))
+    }
+
+    fn opened(&self) -> Result<Option<(OwnedFd, Stat)>> {
         let Some(pid) = Pid::from_raw(self.pid) else {
             return Ok(None);
         };
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Compared after the descriptor is there: from now on the pid cannot change hands.
-            Ok(pidfd) => Ok(self.stat()?.is_some().then_some(pidfd)),
+            Ok(pidfd) => Ok(self.stat()?.map(|stat| (pidfd, stat))),
             // EINVAL (not in the newest kernels): the number lives on as that of a session, but its process does not.
             Err(Errno::SRCH | Errno::INVAL) => Ok(None),
             Err(_) if !self.is_alive()? => Ok(None),

@@ -92,7 +92,7 @@ impl<'p> Holder<'p> {
 
     /// A zombie is not.
     pub fn is_alive(&self) -> bool {
-        self.stat().is_ok_and(|stat| !matches!(stat.state, b'Z' | b'X'))
+        self.stat().is_ok_and(|stat| stat.runs())
     }
 
     fn stat(&self) -> Result<Stat> {
