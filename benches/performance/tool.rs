@@ -50,7 +50,8 @@ impl Stage {
             !out.success()
         };
         if self.tools.iter().any(fails) {
-            self.without = "device rules, which crun cannot set here";
+            self.without =
+                "device rules of its own: crun, which cannot set any here, has none then, the others the usual ones";
             for bundle in [&self.short, &self.long] {
                 bundle.change(|config| _ = config["linux"].as_object_mut().unwrap().remove("resources"));
             }
