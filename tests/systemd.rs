@@ -140,8 +140,8 @@ fn calls_besides_talk(c: &Container) -> usize {
     names.filter(|name| !TALK.contains(name)).count()
 }
 
-/// Two connections, each with a question for its owner; the state that is saved once more; a directory that is looked at to see
-/// that the process has arrived.
+/// Two connections, each with a question for its owner; the state that is saved once more; a directory that is looked at before,
+/// as systemd makes it, and after, to see that the process has arrived: 20 or 21 from one run to the next, and some room.
 #[test]
 fn talking_to_the_bus_is_all_that_systemd_adds() {
     if !can_be_tested() || !hilum_only("its own bound") || !has_strace() {
@@ -152,7 +152,7 @@ fn talking_to_the_bus_is_all_that_systemd_adds() {
     files.run().ok();
     let (plain, by_systemd) = (calls_besides_talk(&files), calls_besides_talk(&bus));
     assert!(plain > 300, "{plain}");
-    assert!(by_systemd <= plain + 20, "{by_systemd} system calls, and {plain} without systemd");
+    assert!(by_systemd <= plain + 24, "{by_systemd} system calls, and {plain} without systemd");
     files.finish();
     bus.finish();
 }
