@@ -28,6 +28,38 @@ fn delete_spares_who_has_the_cgroup_by_now() {
     }
 }
 
+/// Empty by the time that this is dropped.
+struct Made([PathBuf; 2]);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            _ = fs::remove_dir(path);
+        }
+    }
+}
+
+#[test]
+fn where_one_hierarchy_refuses_the_others_stay_as_they_are() {
+    if !hilum_only("the oracle uses an empty cgroup as it is") || Host::plain() == Host::V2 {
+        return;
+    }
+    let c = Container::sleeper();
+    let path = json!(format!("/{}", c.id));
+    let c = c.set("linux/cgroupsPath", path);
+    let made = Made(["cpu", "pids"].map(|name| Host::plain().hierarchy(name).join(&c.id)));
+    made.0.iter().for_each(|path| fs::create_dir(path).unwrap());
+    let [empty, used] = &made.0;
+    fs::write(empty.join("cpu.shares"), "512").unwrap();
+    let process = Helper::start(&["sleep", "1000"], "sleep");
+    fs::write(used.join("cgroup.procs"), process.pid().to_string()).unwrap();
+    c.create_with(&[]).fails("container's cgroup is not empty");
+    assert_eq!(read(&empty.join("cpu.shares")).trim(), "512");
+    drop(process);
+    drop(made);
+    c.left_nothing();
+}
+
 #[test]
 fn limits_of_before_are_gone() {
     if !hilum_only("the oracle uses an empty cgroup as it is") {

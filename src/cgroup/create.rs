@@ -40,11 +40,8 @@ impl Plan {
 
     /// Of each directory that is there already, whether somebody else is in it.
     pub fn in_use(&self) -> impl Iterator<Item = Result<()>> {
-        self.cgroup.directories.iter().filter(|it| it.exists()).map(|it| self.refuse_if_used(it))
-    }
-
-    fn refuse_if_used(&self, existing: &Directory) -> Result<()> {
-        existing.refuse_if_a_pods(self.pod.as_deref()).and_then(|()| existing.refuse_if_used())
+        let existing = self.cgroup.directories.iter().filter(|directory| directory.exists());
+        existing.map(|it| it.refuse_if_a_pods(self.pod.as_deref()).and_then(|()| it.refuse_if_used()))
     }
 
     /// Says which pod it is for. By that a unit can be told from others of its name, should we be killed while systemd
@@ -138,14 +135,15 @@ impl Plan {
         let path = &directory.path;
         let mut is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
         if !is_new {
-            self.refuse_if_used(directory)?;
+            // In any hierarchy, before something is done to what was there.
+            self.in_use().collect::<Result<()>>()?;
             // Nobody is in it, but another state may name it, whose removal would then kill ours: a new one has another inode.
             // A user may be allowed this one alone, and where there are others below, it stays.
             if !self.rootless && rustix::fs::rmdir(path).is_ok() {
                 is_new = made.mkdir(path, &directory.mount).at("mkdir", path).map_err(refused)?;
             }
         }
-        // As it is there, nobody can remove those above it any more.
+        // As it is there, no command for another one can remove those above it any more.
         if !self.enable.is_empty() && directory.version == Version::V2 {
             self.enable_above(directory, made)?;
         }
