@@ -327,7 +327,7 @@ impl Directory {
     }
 
     pub(super) fn current_inode(&self) -> Option<u64> {
-        rustix::fs::stat(&self.path).ok().map(|stat| stat.st_ino)
+        inode_of(&self.path)
     }
 
     pub(super) fn exists(&self) -> bool {
@@ -339,4 +339,9 @@ impl Directory {
         let is_known = self.inode.is_some() && self.current_inode().is_none();
         is_known && !host::is_cgroup_file_system(&self.mount) && host::has_hierarchy(self)
     }
+}
+
+/// `None`: it is gone.
+pub(super) fn inode_of(cgroup: &Path) -> Option<u64> {
+    rustix::fs::stat(cgroup).ok().map(|stat| stat.st_ino)
 }

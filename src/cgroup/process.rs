@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::CapabilitySet;
 
-use super::create::refused;
+use super::create::{inode_of, refused};
 use super::{Cgroup, Directory, Version, file};
 use crate::error::{Context, Error, Result};
 use crate::privilege;
@@ -144,7 +144,7 @@ impl Cgroup {
     /// Whether its processes are stopped: it was frozen, or one above it was, as a pod's is.
     pub fn paused(&self) -> Result<bool> {
         self.freezer().map_or(Ok(false), |freezer| match freezer.version {
-            Version::V2 => freezer.says("cgroup.events", |events| file::flag(events, "frozen") == Some(true)),
+            Version::V2 => paused_v2(&freezer.path, freezer.inode),
             Version::V1 => freezer.says("freezer.state", |state| state.trim() == "FROZEN"),
         })
     }
@@ -295,17 +295,26 @@ impl Directory {
         self.says("freezer.parent_freezing", is_one)
     }
 
-    /// Asks a file of one piece; no, if there is none: the cgroup is gone or another container's, or has no freezer. Whose it
-    /// is, is asked after the file was read, which is two system calls less than by a descriptor of the directory: a
-    /// directory that was another's cannot have become the container's since.
     fn says(&self, name: &str, what: impl FnOnce(&str) -> bool) -> Result<bool> {
-        let path = self.path.join(name);
-        match file::read(&path) {
-            Ok(text) => Ok(what(&text) && (self.inode.is_none() || self.inode == self.current_inode())),
-            Err(Errno::NOENT | Errno::NODEV) => Ok(false),
-            Err(errno) => Err(errno).at("read", path),
-        }
+        says(&self.path, self.inode, name, what)
     }
+}
+
+/// Asks a file of one piece; no, if there is none: the cgroup is gone or another container's, or has no freezer. Whose it
+/// is, is asked after the file was read, which is two system calls less than by a descriptor of the directory: a
+/// directory that was another's cannot have become the container's since.
+fn says(cgroup: &Path, inode: Option<u64>, name: &str, what: impl FnOnce(&str) -> bool) -> Result<bool> {
+    let path = cgroup.join(name);
+    match file::read(&path) {
+        Ok(text) => Ok(what(&text) && (inode.is_none() || inode == inode_of(cgroup))),
+        Err(Errno::NOENT | Errno::NODEV) => Ok(false),
+        Err(errno) => Err(errno).at("read", path),
+    }
+}
+
+/// Whether the processes of this cgroup of v2, with this inode, are stopped, by whatever freezer above them.
+pub(super) fn paused_v2(cgroup: &Path, inode: Option<u64>) -> Result<bool> {
+    says(cgroup, inode, "cgroup.events", |events| file::flag(events, "frozen") == Some(true))
 }
 
 fn is_one(text: &str) -> bool {

@@ -1,24 +1,29 @@
 //! `list`: all containers of a state directory.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
 use clap::ArgMatches;
+use serde_json::value::RawValue;
 
 use super::{Global, text};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::log;
-use crate::state::{Document, Glance, entries, glance};
+use crate::state::{Document, Glance, State, entries, read};
 
 /// The fewest that are worth a thread, whose start costs as much as a few.
 const SHARE: usize = 64;
+
+type Row<'r> = Document<'r, &'r RawValue>;
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let root = &global.root;
     let list = match text(args, "format") {
         _ if args.get_flag("quiet") => rows(root, |row| Ok(format!("{}\n", row.id)))?.concat(),
-        Some("json") => json(&rows(root, |row| serde_json::to_string(row).map_err(|e| Error::new(e.to_string())))?),
+        Some("json") => json(&rows(root, |row| serde_json::to_string(&row).map_err(|e| Error::new(e.to_string())))?),
         _ => table(&rows(root, |row| Ok(cells(row)))?),
     };
     super::print(&list)?;
@@ -26,55 +31,58 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 /// What can be read, in the order of ids; the rest is told on stderr.
-pub fn states(root: &Path) -> Result<Vec<Glance>> {
-    each(root, Some)
+pub fn states(root: &Path) -> Result<Vec<State>> {
+    each(root, |_, id| read(&root.join(id)).with_context(|| format!("load container {id}")))
 }
 
-/// What `form` makes of each container.
-fn rows<T: Send>(root: &Path, form: impl Fn(&Document<'_>) -> Result<T> + Sync) -> Result<Vec<T>> {
+/// What `form` makes of each container, one at a time: of a thousand, none is kept.
+fn rows<T: Send>(root: &Path, form: impl Fn(Row<'_>) -> Result<T> + Sync) -> Result<Vec<T>> {
     let owners = Owners::read();
-    let row = |state: &Glance| {
-        let status = state.status()?;
-        let mut row = state.document(status, state.pid(status));
+    let row = |state: &Glance<'_>| {
+        let mut row = state.document()?;
         row.owner = owners.name(state.owner);
-        form(&row)
+        form(row)
     };
-    each(root, |state| row(&state).inspect_err(|e| log::complain(&format!("container {}: {e}", state.id))).ok())
-}
-
-/// One state at a time: of a thousand, none is kept.
-fn each<T: Send>(root: &Path, see: impl Fn(Glance) -> Option<T> + Sync) -> Result<Vec<T>> {
-    let look = |id: &String| match glance(&root.join(id)) {
-        // None: taken a moment ago, or left by a command that was killed.
-        Ok(state) => state.and_then(&see),
-        Err(e) => {
-            log::complain(&format!("load container {id}: {e}"));
-            None
-        }
-    };
-    Ok(side_by_side(&entries(root)?, |ids| ids.iter().filter_map(look).collect()))
-}
-
-/// Most of the time is the kernel's, which answers on every processor: on two, 1000 containers take 23 ms instead of 34.
-fn side_by_side<T: Send>(ids: &[String], look: impl Fn(&[String]) -> Vec<T> + Sync) -> Vec<T> {
-    if ids.len() < 2 * SHARE {
-        return look(ids);
-    }
-    let processors = available_parallelism().map_or(1, NonZero::get);
-    let share = ids.len().div_ceil(processors).max(SHARE);
-    let (mine, others) = ids.split_at(share.min(ids.len()));
-    let look = &look;
-    thread::scope(|scope| {
-        let start = |ids| thread::Builder::new().spawn_scoped(scope, move || look(ids));
-        let threads: Vec<_> = others.chunks(share).map(|ids| (ids, start(ids))).collect();
-        let mut seen = look(mine);
-        for (ids, thread) in threads {
-            // A limit on processes allows no thread: then this one does its part.
-            let theirs = thread.ok().and_then(|thread| thread.join().ok());
-            seen.extend(theirs.unwrap_or_else(|| look(ids)));
-        }
-        seen
+    each(root, |text, id| {
+        let state = Glance::read(text, &root.join(id)).with_context(|| format!("load container {id}"))?;
+        state.map(|state| row(&state).with_context(|| format!("container {id}"))).transpose()
     })
+}
+
+/// `look` is given room for a text, and answers nothing where no state is: taken a moment ago, or left by a command that was
+/// killed.
+fn each<T: Send>(root: &Path, look: impl Fn(&mut Vec<u8>, &str) -> Result<Option<T>> + Sync) -> Result<Vec<T>> {
+    Ok(side_by_side(&entries(root)?, |ids| {
+        let mut text = Vec::new();
+        let look = |id: &String| {
+            look(&mut text, id).unwrap_or_else(|e| {
+                log::complain(&e.to_string());
+                None
+            })
+        };
+        ids.iter().filter_map(look).collect()
+    }))
+}
+
+/// Most of the time is the kernel's, which answers on every processor. Each takes a few at a time: none waits for one that
+/// has less of its processor.
+fn side_by_side<T: Send>(ids: &[String], look: impl Fn(&[String]) -> Vec<T> + Sync) -> Vec<T> {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let threads = processors.min(ids.len() / SHARE).max(1);
+    let (ids, look) = (Mutex::new(ids.chunks(SHARE).enumerate()), &look);
+    let next = || ids.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || std::iter::from_fn(next).map(|(at, ids)| (at, look(ids))).collect::<Vec<_>>();
+    let mut seen = thread::scope(|scope| {
+        // A limit on processes allows no thread: then this one does all.
+        let others: Vec<_> =
+            (1..threads).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        let mut seen = work();
+        // A panic would have ended all of the program.
+        seen.extend(others.into_iter().filter_map(|thread| thread.join().ok()).flatten());
+        seen
+    });
+    seen.sort_by_key(|(at, _)| *at);
+    seen.into_iter().flat_map(|(_, seen)| seen).collect()
 }
 
 /// runc's encoder writes an empty list as null, and callers know.
@@ -85,9 +93,9 @@ fn json(rows: &[String]) -> String {
     }
 }
 
-fn cells(row: &Document<'_>) -> [String; 6] {
+fn cells(row: Row<'_>) -> [String; 6] {
     let bundle = row.bundle.to_string_lossy().into_owned();
-    [row.id.into(), row.pid.to_string(), row.status.into(), bundle, row.created.into(), row.owner.clone()]
+    [row.id.into(), row.pid.to_string(), row.status.into(), bundle, row.created.into(), row.owner]
 }
 
 fn table(rows: &[[String; 6]]) -> String {
@@ -99,11 +107,11 @@ fn table(rows: &[[String; 6]]) -> String {
             *width = (*width).max(cell.chars().count() + 3).max(12);
         }
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity((rows.len() + 1) * widths.iter().sum::<usize>());
     for [cells @ .., last] in lines() {
         for (cell, width) in cells.iter().zip(widths) {
             text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
+            text.push_str(&" ".repeat(width - cell.chars().count()));
         }
         text.extend([last, "\n"]);
     }
@@ -111,20 +119,23 @@ fn table(rows: &[[String; 6]]) -> String {
 }
 
 /// User names, from /etc/passwd alone: a static binary cannot load the modules of nsswitch.conf.
-pub struct Owners(String);
+pub struct Owners(BTreeMap<u32, String>);
 
 impl Owners {
     pub fn read() -> Self {
-        Self(std::fs::read_to_string("/etc/passwd").unwrap_or_default())
+        let mut names = BTreeMap::new();
+        for line in std::fs::read_to_string("/etc/passwd").unwrap_or_default().lines() {
+            let mut fields = line.split(':');
+            if let (Some(name), Some(Ok(uid))) = (fields.next(), fields.nth(1).map(str::parse)) {
+                // The first line of a number is what getpwuid(3) finds.
+                names.entry(uid).or_insert_with(|| name.to_string());
+            }
+        }
+        Self(names)
     }
 
     /// As runc says it when nobody has that name.
     pub fn name(&self, uid: u32) -> String {
-        let found = self.0.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_string())
-        });
-        found.unwrap_or_else(|| format!("#{uid}"))
+        self.0.get(&uid).cloned().unwrap_or_else(|| format!("#{uid}"))
     }
 }

@@ -12,7 +12,7 @@ use super::show::colour;
 use super::{Global, list, text, texts};
 use crate::error::{Error, Result};
 use crate::proc::Namespace;
-use crate::state::{Glance, Namespaces, missing, read};
+use crate::state::{Namespaces, State, missing, read};
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut all = Vec::new();
@@ -41,7 +41,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     Ok(0)
 }
 
-fn pod(state: &Glance) -> Option<&str> {
+fn pod(state: &State) -> Option<&str> {
     state.pod.as_ref().map(|pod| pod.name.as_str())
 }
 
@@ -78,7 +78,7 @@ struct Membership<'s> {
 }
 
 impl<'s> Groups<'s> {
-    fn new(all: &'s [(Glance, Namespaces)], host: &Namespaces) -> Self {
+    fn new(all: &'s [(State, Namespaces)], host: &Namespaces) -> Self {
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for (state, namespaces) in all {
             for (kind, namespace) in namespaces.iter().filter(|(kind, it)| host.get(*kind) != Some(*it)) {
@@ -88,7 +88,7 @@ impl<'s> Groups<'s> {
         Self(groups)
     }
 
-    fn document(&self, state: &'s Glance, namespaces: &Namespaces) -> Result<Document<'s>> {
+    fn document(&self, state: &'s State, namespaces: &Namespaces) -> Result<Document<'s>> {
         let status = state.status()?;
         let membership = |(kind, namespace): (Kind, Namespace)| {
             let group = self.0.get(&(kind, namespace));

@@ -2,12 +2,12 @@
 
 mod place;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
 /// With the property's path in the error: `process.args[1]: invalid type: integer 7, expected a string at line …`.
-pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+pub fn parse<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T> {
     let error = |line, column, what: String| match place::of(text, line, column).as_str() {
         "" => Error::new(what),
         place => Error::new(format!("{place}: {what}")),

@@ -87,7 +87,7 @@ fn find(root: &Path, name: &str) -> Result<PathBuf> {
         return Ok(root.join(name));
     }
     // Among them may be the directory of the pods.
-    let has_state = |id: &&String| !matches!(state::glance(&root.join(id)), Ok(None));
+    let has_state = |id: &&String| !matches!(state::read(&root.join(id)), Ok(None));
     let mut found = ids.iter().filter(|id| !name.is_empty() && id.starts_with(name)).filter(has_state);
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(root.join(id)),

@@ -52,7 +52,8 @@ pub fn read_at(dir: impl AsFd, path: &Path) -> rustix::io::Result<Vec<u8>> {
 /// it: a shorter answer than asked for is all of it. Not for lists, such as cgroup.procs.
 pub fn read_piece(dir: impl AsFd, path: &Path) -> rustix::io::Result<Vec<u8>> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut text = Vec::with_capacity(4096);
+    // Most are short, and so much the C library has at hand.
+    let mut text = Vec::with_capacity(1000);
     while retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut text)))? > 0 && text.len() == text.capacity() {
         text.reserve(4096);
     }
@@ -76,11 +77,12 @@ impl Stat {
         let open = text.iter().position(|b| *b == b'(')?;
         let close = text.iter().rposition(|b| *b == b')')?;
         let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
-        let mut fields = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
-        let state = fields.next()?.bytes().next()?;
-        let parent = fields.next()?.parse().ok()?;
-        let flags: u32 = fields.nth(4)?.parse().ok()?;
-        let start_time = fields.nth(12)?.parse().ok()?;
+        let mut fields = text.get(close + 2..)?.split(|b| *b == b' ');
+        let state = *fields.next()?.first()?;
+        let mut number = |skipped| std::str::from_utf8(fields.nth(skipped)?).ok()?.parse::<i64>().ok();
+        let parent = number(0)?.try_into().ok()?;
+        let flags: u32 = number(4)?.try_into().ok()?;
+        let start_time = number(12)?.try_into().ok()?;
         Some(Self { comm, state, parent, exiting: flags & PF_EXITING != 0, start_time })
     }
 

@@ -35,9 +35,16 @@ pub fn open_file(path: &Path) -> Result<File> {
 
 /// No more of it than `most`, whatever it is a file of.
 pub fn read(file: impl AsFd, path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    read_into(&mut text, file, path, most).map(|()| text)
+}
+
+/// The same, into what was used for another file before.
+pub fn read_into(text: &mut Vec<u8>, file: impl AsFd, path: &Path, most: u64) -> Result<()> {
+    text.clear();
     // Most documents fit in: they come with one read, and one for the end, without a question for the size.
-    let mut text = Vec::with_capacity(8 << 10);
-    while retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut text))).at("read", path)? > 0 {
+    text.reserve(8 << 10);
+    while retry_on_intr(|| rustix::io::read(&file, spare_capacity(text))).at("read", path)? > 0 {
         if text.len() as u64 > most {
             return Err(Error::new(format!("{}: larger than {} MiB", path.display(), most >> 20)).path(path));
         }
@@ -45,7 +52,7 @@ pub fn read(file: impl AsFd, path: &Path, most: u64) -> Result<Vec<u8>> {
             text.reserve(text.len());
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Told by the braces, also those in strings: there is nothing yet that could tell them apart.

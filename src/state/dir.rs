@@ -5,11 +5,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use super::locked::{Access, Locked, exists, load, write_aside};
-use super::{Glance, PodOf, State};
+use super::{PodOf, State};
 use crate::error::{Context, Error, Kind, Result};
 use crate::spec::{self, config::Spec};
 
-const FILE: &str = "state.json";
+pub(super) const FILE: &str = "state.json";
 /// Where a created container waits for `start`.
 pub const START_SOCKET: &str = "start.sock";
 /// config.json as it was when the container was created, with what `update` has changed since. The bundle's own may be
@@ -139,12 +139,6 @@ pub fn read(path: &Path) -> Result<Option<State>> {
         state.cgroup.forget_others();
         state
     }))
-}
-
-/// The same, without a look at each directory of the cgroup: the status sees for itself whether the freezer is another
-/// container's by now.
-pub fn glance(path: &Path) -> Result<Option<Glance>> {
-    load(&path.join(FILE))
 }
 
 /// The document of the container whose directory this is.

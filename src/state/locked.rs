@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open};
 use rustix::io::Errno;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::json;
@@ -197,13 +197,18 @@ fn remove_leftover(path: &Path, file: &str) -> Result<bool> {
 
 /// What `save` wrote, without waiting for a command that is at work. `None`: there is no such file.
 pub fn load<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    load_into(&mut Vec::new(), file)
+}
+
+/// The same, of which parts may stay in the text.
+pub fn load_into<'t, T: Deserialize<'t>>(text: &'t mut Vec<u8>, file: &Path) -> Result<Option<T>> {
     // Opened once: it may be replaced or removed at any moment.
     let opened = match fs::File::open(file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.at("read", file)?,
     };
-    let text = limits::read(&opened, file, LARGEST)?;
-    json::parse(&text).at("read", file).map(Some)
+    limits::read_into(text, &opened, file, LARGEST)?;
+    json::parse(text).at("read", file).map(Some)
 }
 
 /// A file that appears whole, under its name, or not at all: a reader sees the old content or the new one.

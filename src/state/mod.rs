@@ -2,28 +2,29 @@
 //! naming everything that will have to be undone.
 
 mod dir;
+mod glance;
 mod locked;
 mod namespaces;
 mod pod;
 mod process;
+mod status;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use dir::{
-    Container, START_SOCKET, document, document_text, glance, half_made, make_sticky, missing, prepare_root, read,
-    refuse_taken,
+    Container, START_SOCKET, document, document_text, half_made, make_sticky, missing, prepare_root, read, refuse_taken,
 };
+pub use glance::Glance;
 pub use locked::{Access, Locked, entries, load, write_aside};
-
 pub use namespaces::Namespaces;
 pub use pod::PodOf;
-use process::is_named_init;
 pub use process::{Identity, InitProgram};
+pub use status::Status;
 
-use crate::cgroup::{self, Cgroup, Pauses};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::resctrl::Groups;
 use crate::spec::config::Hook;
@@ -33,7 +34,7 @@ pub const OCI_VERSION: &str = "1.3.0";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State<C = Cgroup> {
+pub struct State {
     pub oci_version: String,
     pub id: String,
     pub bundle: PathBuf,
@@ -48,7 +49,7 @@ pub struct State<C = Cgroup> {
     pub ready: bool,
     /// The program that this process runs until `start` makes it execute the user's.
     pub init: Option<InitProgram>,
-    pub cgroup: C,
+    pub cgroup: Cgroup,
     /// Its place in resctrl, if it asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<Groups>,
@@ -66,42 +67,11 @@ pub struct State<C = Cgroup> {
     pub pod: Option<PodOf>,
 }
 
-/// For who looks at many and asks for no more of the cgroup than the status does.
-pub type Glance = State<cgroup::Unread>;
-
 /// The steps that are left when a container is created, by name, and the number of the first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StepNames {
     pub first: usize,
     pub names: Vec<String>,
-}
-
-/// What a container is (runtime.md, "State", and what runc adds).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// A command is at work on its creation.
-    Creating,
-    /// It waits for `start`.
-    Created,
-    /// Its program runs.
-    Running,
-    /// Its processes are frozen: by `pause`, or with the pod or cgroup that it is in.
-    Paused,
-    /// Its first process has ended.
-    Stopped,
-}
-
-impl Status {
-    /// As it is printed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Creating => "creating",
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Paused => "paused",
-            Status::Stopped => "stopped",
-        }
-    }
 }
 
 /// What becomes the name of a directory.
@@ -116,29 +86,10 @@ pub fn name_of<'n>(name: &'n str, invalid: &str) -> Result<&'n str> {
     Ok(name)
 }
 
-impl<C: Pauses> State<C> {
+impl State {
     /// What is so now: asked of the kernel, never remembered.
     pub fn status(&self) -> Result<Status> {
-        let Some(process) = &self.process else {
-            return Ok(Status::Creating);
-        };
-        let Some(stat) = process.alive()? else {
-            return Ok(Status::Stopped);
-        };
-        // A created container's process is still the runtime's own program: exec is what changes it, in one instant.
-        let created = match &self.init {
-            // It had the name when it was ready: most programs need no second look, while they have not begun to end.
-            Some(_) if self.ready && !stat.exiting && !is_named_init(&stat) => Some(false),
-            Some(init) => init.is_run_by(process)?,
-            None => Some(false),
-        };
-        let Some(created) = created else { return Ok(Status::Stopped) };
-        Ok(match (created, self.cgroup.pauses(&stat)?) {
-            (true, _) if !self.ready => Status::Creating,
-            (_, true) => Status::Paused,
-            (true, false) => Status::Created,
-            (false, false) => Status::Running,
-        })
+        Status::of(self.process.as_ref(), self.ready, self.init.as_ref(), &self.cgroup)
     }
 
     /// The state as hooks read it and `state` prints it (runtime.md, "State").
@@ -151,31 +102,28 @@ impl<C: Pauses> State<C> {
             bundle: &self.bundle,
             rootfs: &self.rootfs,
             created: &self.created,
-            annotations: &self.annotations,
+            annotations: Some(&self.annotations).filter(|annotations| !annotations.is_empty()),
             owner: String::new(),
         }
     }
 
     pub fn pid(&self, status: Status) -> i32 {
-        match (&self.process, status) {
-            (_, Status::Stopped) | (None, _) => 0,
-            (Some(process), _) => process.pid,
-        }
+        status.pid(self.process.as_ref())
     }
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Document<'s> {
+pub struct Document<'s, A = &'s BTreeMap<String, String>> {
     pub oci_version: &'s str,
     pub id: &'s str,
     pub pid: i32,
     pub status: &'static str,
-    pub bundle: &'s PathBuf,
-    pub rootfs: &'s PathBuf,
+    pub bundle: &'s Path,
+    pub rootfs: &'s Path,
     pub created: &'s str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: &'s BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<A>,
     /// Filled in by `list` only, as runc does.
     pub owner: String,
 }
