@@ -21,16 +21,16 @@ pub fn run(global: &Global) -> Result<u8> {
             }
         }
     };
-    for name in global.pods.names()? {
-        let removed = global.pods.collect(&name).unwrap_or_else(|error| vec![Err(error)]);
+    for name in global.pods().names()? {
+        let removed = global.pods().collect(&name).unwrap_or_else(|error| vec![Err(error)]);
         let mut removed = removed.into_iter().map(|what| what.map_err(|e| e.context(format!("pod {name}"))));
         removed.try_for_each(&mut tell)?;
     }
-    for id in entries(&global.root)?.iter().filter(|id| global.root.join(id) != global.pods.0) {
+    for id in entries(&global.root)?.iter().filter(|id| global.root.join(id) != global.pods().0) {
         let removed = collect_container(&global.root, id).map_err(|e| e.context(format!("container {id}")));
         removed.transpose().map_or(Ok(()), &mut tell)?;
     }
-    match Host::detect().and_then(|host| global.pods.collect_cgroups(&host)) {
+    match Host::detect().and_then(|host| global.pods().collect_cgroups(&host)) {
         Ok(removed) => removed.into_iter().map(Ok).try_for_each(&mut tell)?,
         Err(error) => tell(Err(error))?,
     }

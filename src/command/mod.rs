@@ -48,12 +48,14 @@ use crate::{cli, log, proc, state as store};
 /// What the options before the command say.
 pub struct Global {
     pub root: PathBuf,
-    /// `--pods`: where the pods are, whatever the root of the containers is.
-    pub pods: Pods,
-    pub rootless: bool,
+    pods: Option<PathBuf>,
+    rootless: Option<bool>,
     /// `--systemd-cgroup`: whom to ask for the container's cgroup.
     pub systemd: Option<Systemd>,
 }
+
+/// In the default root.
+const PODS: &str = "pods";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Systemd {
@@ -184,25 +186,19 @@ fn preserved(args: &ArgMatches, more: u32) -> Result<u32> {
 }
 
 fn global(matches: &ArgMatches) -> Result<Global> {
-    let user = !crate::privilege::user().is_root();
-    let rootless = match text(matches, "rootless") {
-        Some("true") => true,
-        Some("false") => false,
-        _ => user || in_user_namespace(),
-    };
+    let rootless = text(matches, "rootless").and_then(|answer| answer.parse().ok());
     let systemd = matches.get_flag("systemd-cgroup").then(|| whose_systemd(matches));
-    let own = Own::find();
-    let pods = text(matches, "pods").map_or(Ok(own.dir.join("pods")), std::path::absolute)?;
+    let pods = text(matches, "pods").map(std::path::absolute).transpose()?;
     let root = match text(matches, "root") {
         Some(root) => std::path::absolute(root)?,
         // Which makes nothing.
-        None if matches.subcommand_name() == Some("check") => own.dir,
-        None => own.prepare()?,
+        None if matches.subcommand_name() == Some("check") => Own::find().dir,
+        None => Own::find().prepare()?,
     };
     if root == Path::new("/") {
         return Err(Error::new("--root: / is not a directory for state"));
     }
-    Ok(Global { root, pods: Pods(pods), rootless, systemd })
+    Ok(Global { root, pods, rootless, systemd })
 }
 
 fn whose_systemd(matches: &ArgMatches) -> Systemd {
@@ -220,17 +216,27 @@ impl Global {
     /// As without an option but `--root`.
     pub fn of(root: PathBuf) -> Result<Self> {
         proc::check()?;
-        let rootless = !crate::privilege::user().is_root() || in_user_namespace();
-        Ok(Self { root, pods: Pods(Own::find().dir.join("pods")), rootless, systemd: None })
+        Ok(Self { root, pods: None, rootless: None, systemd: None })
+    }
+
+    /// Whether to do without what only root may. Looked for by those who need it: to ask /proc for the user namespace is a
+    /// twentieth of `state`.
+    pub fn rootless(&self) -> bool {
+        self.rootless.unwrap_or_else(|| !crate::privilege::user().is_root() || in_user_namespace())
+    }
+
+    /// Where the pods are, whatever the root of the containers is.
+    pub fn pods(&self) -> Pods {
+        Pods(self.pods.clone().unwrap_or_else(|| Own::find().dir.join(PODS)))
     }
 
     /// They are in the default root, where no container may have their name.
     fn refuse_directory_of_pods(&self, id: &str) -> Result<()> {
-        if self.root.join(id) != self.pods.0 {
+        if (self.pods.is_none() && id != PODS) || self.root.join(id) != self.pods().0 {
             return Ok(());
         }
         Err(Error::new(format!("invalid container ID format: {id} is the directory of the pods"))
-            .path(&self.pods.0)
+            .path(self.root.join(id))
             .hint("choose another id, or another --root"))
     }
 }

@@ -61,7 +61,7 @@ impl Bundle {
 
 /// The namespaces of a pod or another container, by name, written into the document as paths.
 pub fn take_part(global: &Global, flags: Flags<'_>, id: &str, spec: &mut Spec) -> Result<Membership> {
-    let membership = Membership::find(&global.pods, &global.root, flags, spec)?;
+    let membership = Membership::find(&global.pods(), &global.root, flags, spec)?;
     membership.apply(spec, id, global.systemd.is_some())?;
     Ok(membership)
 }
@@ -78,7 +78,7 @@ impl Surroundings {
         let host = cgroup::Host::detect()?;
         let systemd = connect(global, &host)?;
         let driver = Driver::of(systemd.as_ref(), &spec.annotations);
-        let cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless, driver, conflicts)?;
+        let cgroup = cgroup::plan(&host, &spec.linux, id, global.rootless(), driver, conflicts)?;
         Ok(Self { systemd, cgroup })
     }
 
@@ -138,7 +138,7 @@ pub fn prepare<T>(
     let rdt = spec.linux.intel_rdt.as_ref();
     let resctrl = rdt.and_then(|rdt| conflicts.note("linux.intelRdt", resctrl::plan(rdt, wish.id)));
     let seccomp = spec.linux.seccomp.as_ref().and_then(|config| seccomp::plan(config, &mut conflicts));
-    let cgroup = surroundings.as_ref().ok().map(|it| match global.rootless {
+    let cgroup = surroundings.as_ref().ok().map(|it| match global.rootless() {
         true => it.cgroup.cgroup.within_reach(),
         false => it.cgroup.cgroup.clone(),
     });
@@ -160,7 +160,7 @@ pub fn prepare<T>(
         bare: Some(wish.bare),
         user_namespace: &|maps| for_mounts.get(maps),
         cgroup: cgroup.as_ref(),
-        rootless: global.rootless,
+        rootless: global.rootless(),
         in_user_namespace: in_user_namespace(),
         setgroups_denied: setgroups_denied(spec),
         modules: SecurityModules::detect(),

@@ -75,7 +75,7 @@ pub fn run(global: &Global, systemd: Systemd, args: &ArgMatches) -> Result<u8> {
         .into_iter()
         .chain(host::checks(&global.root))
         .chain(namespaces::checks())
-        .chain(cgroups::checks(global.rootless, systemd))
+        .chain(cgroups::checks(global.rootless(), systemd))
         .chain(security::checks())
         .chain(ids::checks())
         .chain(tools::checks())

@@ -16,8 +16,8 @@ impl Owners {
     /// read owns nothing.
     pub fn find(global: &Global) -> Self {
         let mut it = Self::default();
-        for name in global.pods.names().unwrap_or_default() {
-            let Ok(Some(pod)) = global.pods.read(&name) else { continue };
+        for name in global.pods().names().unwrap_or_default() {
+            let Ok(Some(pod)) = global.pods().read(&name) else { continue };
             for (kind, inode) in pod.kinds().filter_map(|kind| Some((kind, *pod.namespaces.get(kind.proc_name())?))) {
                 it.all.push((kind, inode, format!("pod {name}")));
             }

@@ -19,10 +19,10 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 pub fn make(global: &Global, manifest: &Manifest) -> Result<Pod> {
-    let wish = manifest.wish(global.rootless, global.systemd.is_some())?;
+    let wish = manifest.wish(global.rootless(), global.systemd.is_some())?;
     let host = Host::detect()?;
     let mut systemd = connect(global, &host)?;
-    pod::make(&global.pods, wish, &host, systemd.as_mut())
+    pod::make(&global.pods(), wish, &host, systemd.as_mut())
 }
 
 fn manifest(args: &ArgMatches) -> Result<Manifest> {

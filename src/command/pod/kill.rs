@@ -13,8 +13,8 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let signal = parse(text(args, "signal").unwrap_or("TERM"))?;
     let name = pod_name(args)?;
     // Meanwhile no container is added.
-    let (_lock, _) = global.pods.load(name, Access::Exclusive)?;
-    let members = global.pods.members(name)?;
+    let (_lock, _) = global.pods().load(name, Access::Exclusive)?;
+    let members = global.pods().members(name)?;
     let states = || members.iter().filter_map(|member| member.state.as_ref());
     for state in states() {
         match send(state, signal, true) {

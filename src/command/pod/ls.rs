@@ -22,7 +22,7 @@ struct Row {
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let mut rows = Vec::new();
-    for name in global.pods.names()? {
+    for name in global.pods().names()? {
         match row(global, &name) {
             Ok(row) => rows.push(row),
             Err(e) => log::complain(&format!("pod {name}: {e}")),
@@ -44,7 +44,7 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 fn row(global: &Global, name: &str) -> Result<Row> {
-    let (pod, members) = (global.pods.read(name)?, global.pods.members(name)?);
+    let (pod, members) = (global.pods().read(name)?, global.pods().members(name)?);
     let status = status(pod.as_ref(), &members)?;
     let running = alive(&members)?.len();
     let containers = members.iter().filter(|member| member.state.is_some()).count();

@@ -12,12 +12,12 @@ use crate::state::{Access, Container};
 /// All of them or none: what cannot be frozen whole is thawed.
 pub fn pause(global: &Global, args: &ArgMatches) -> Result<u8> {
     let name = pod_name(args)?;
-    let (_lock, pod) = global.pods.load(name, Access::Exclusive)?;
+    let (_lock, pod) = global.pods().load(name, Access::Exclusive)?;
     if pod.cgroup.paused()? {
         return Err(Error::new(format!("pod {name} is paused already")));
     }
     // A `start` is let finish: stopped half-way, it would keep its container from every other command.
-    let _turns = global.pods.members(name)?.iter().map(turn).collect::<Result<Vec<_>>>()?;
+    let _turns = global.pods().members(name)?.iter().map(turn).collect::<Result<Vec<_>>>()?;
     pod.cgroup.freeze().map(|()| 0)
 }
 
@@ -33,7 +33,7 @@ fn turn(member: &Member) -> Result<Option<Container>> {
 
 pub fn resume(global: &Global, args: &ArgMatches) -> Result<u8> {
     let name = pod_name(args)?;
-    let (_lock, pod) = global.pods.load(name, Access::Exclusive)?;
+    let (_lock, pod) = global.pods().load(name, Access::Exclusive)?;
     if !pod.cgroup.frozen()? {
         return Err(Error::new(format!("pod {name} is not paused")));
     }

@@ -17,8 +17,8 @@ struct Process<'s> {
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let name = pod_name(args)?;
-    let pod = global.pods.look(name)?;
-    let members = global.pods.members(name)?;
+    let pod = global.pods().look(name)?;
+    let members = global.pods().members(name)?;
     let mut processes = Vec::new();
     for state in members.iter().filter_map(|member| member.state.as_ref()) {
         processes.extend(ps::pids(state)?.into_iter().map(|pid| Process { container: Some(&state.id), pid }));

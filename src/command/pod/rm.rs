@@ -24,11 +24,11 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
 }
 
 pub fn remove(global: &Global, name: &str, force: bool) -> Result<()> {
-    let (dir, pod) = match global.pods.open(name, Access::Exclusive) {
+    let (dir, pod) = match global.pods().open(name, Access::Exclusive) {
         Err(e) if e.kind() == Kind::NotFound && force => return Ok(()),
         other => other?,
     };
-    let members = global.pods.members(name)?;
+    let members = global.pods().members(name)?;
     let running: Vec<_> = alive(&members)?.into_iter().map(|member| member.id.as_str()).collect();
     if !force && !running.is_empty() {
         return Err(Error::new(format!("it has containers that are not stopped: {}", running.join(", ")))

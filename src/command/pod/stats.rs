@@ -59,8 +59,8 @@ struct Document<'s> {
 
 impl Sample {
     fn take(global: &Global, name: &str) -> Result<Self> {
-        let pod = global.pods.look(name)?;
-        let members = global.pods.members(name)?;
+        let pod = global.pods().look(name)?;
+        let members = global.pods().members(name)?;
         Ok(Self { at: Instant::now(), usage: PodUsage::of(&pod, &members)? })
     }
 

@@ -32,14 +32,14 @@ pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     if given.as_object().is_none_or(|given| given.is_empty()) && wanted.is_empty() {
         return Err(Error::new("no limit is given").hint("hilum pod update --help lists them"));
     }
-    let (dir, mut pod) = global.pods.load(name, Access::Exclusive)?;
+    let (dir, mut pod) = global.pods().load(name, Access::Exclusive)?;
     let mut document = serde_json::to_value(&pod.spec).map_err(|e| Error::new(e.to_string()))?;
     let resources = change(&mut document, &mut given)?;
     pod.spec = spec::parse(document.to_string().as_bytes())?;
 
     let followed = followed(&pod, &resources);
     let mut changes = Vec::new();
-    for member in global.pods.members(name)? {
+    for member in global.pods().members(name)? {
         match wanted.remove(&member.id) {
             Some(mut given) => {
                 let named = |e: Error| e.context(format!("container {}", member.id));

@@ -20,13 +20,13 @@ pub const REAPER: &str = "<reaper>";
 
 pub fn run(global: &Global, args: &ArgMatches) -> Result<u8> {
     let name = pod_name(args)?;
-    let dir = global.pods.0.join(name);
-    let pod = global.pods.look(name)?;
-    let members = global.pods.members(name)?;
+    let dir = global.pods().0.join(name);
+    let pod = global.pods().look(name)?;
+    let members = global.pods().members(name)?;
     let view = View::of(&pod, &dir, members).map_err(|error| match dir.exists() {
         true => error,
         // Removed while it was looked at.
-        false => global.pods.missing(name),
+        false => global.pods().missing(name),
     })?;
     let text = if text(args, "format") == Some("json") { json(&view.document())? } else { view.page(colour()) };
     print(&text)?;
